@@ -1,0 +1,107 @@
+//! Internet checksums (RFC 1071), updated incrementally (RFC 1624).
+//!
+//! Sums are in the byte order of the packet, so nothing is swapped: the one's complement sum does
+//! not care. A sum is kept unfolded in 64 bits, which thousands of words cannot overflow.
+
+/// Folds a sum to 16 bits with end-around carry.
+#[inline(always)]
+pub fn fold(mut sum: u64) -> u16 {
+    sum = (sum >> 32) + (sum & 0xffff_ffff);
+    sum = (sum >> 32) + (sum & 0xffff_ffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum as u16
+}
+
+/// The checksum field after what it covers changed from `old` to `new` (RFC 1624, equation 3).
+/// Both are sums of the changed words.
+#[inline(always)]
+pub fn update(field: u16, old: u64, new: u64) -> u16 {
+    !fold(u64::from(!field) + u64::from(!fold(old)) + new)
+}
+
+/// The UDP checksum field after a change (RFC 768): 0 means that the sender made none and stays 0;
+/// a computed 0 is sent as 0xFFFF.
+#[inline(always)]
+pub fn update_udp(field: u16, old: u64, new: u64) -> u16 {
+    if field == 0 {
+        return 0;
+    }
+    match update(field, old, new) {
+        0 => 0xffff,
+        field => field,
+    }
+}
+
+/// What must be added to a sum when the words it covers change from `old` to `new`, folded to what
+/// `bpf_l4_csum_replace` takes.
+#[inline(always)]
+pub fn difference(old: u64, new: u64) -> u32 {
+    u32::from(fold(u64::from(!fold(old)) + new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// From the definition: every 16-bit word in turn, a trailing byte padded with zero.
+    fn from_scratch(bytes: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for pair in bytes.chunks(2) {
+            let word = [pair[0], *pair.get(1).unwrap_or(&0)];
+            sum += u32::from(u16::from_ne_bytes(word));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    fn sum(bytes: &[u8]) -> u64 {
+        bytes.chunks(4).map(|word| u64::from(u32::from_ne_bytes(word.try_into().unwrap()))).sum()
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&bytes)), u16::from_ne_bytes([0xdd, 0xf2]));
+    }
+
+    #[test]
+    fn a_udp_checksum_of_zero_stays_and_a_computed_zero_is_sent_as_ffff() {
+        assert_eq!(update_udp(0, 1, 2), 0);
+        // 0x1234 with a change that brings the sum of the covered words to 0xffff.
+        let new = u64::from(0x1234u16);
+        assert_eq!(update(0x1234, 0, new), 0);
+        assert_eq!(update_udp(0x1234, 0, new), 0xffff);
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_equals_a_computation_from_scratch(
+            mut bytes in proptest::collection::vec(any::<u8>(), 8..200),
+            replacement in any::<[u8; 4]>(),
+            at in any::<prop::sample::Index>(),
+        ) {
+            // Keep one word that never changes, so that not everything can be zero: of data that is
+            // all zero the two give the two representations of zero, which RFC 1624 discusses.
+            bytes[0] = 0x45;
+            let words = bytes.len() / 4;
+            let offset = 4 * (1 + at.index(words - 1));
+            let before = from_scratch(&bytes);
+            let old = sum(&bytes[offset..offset + 4]);
+            bytes[offset..offset + 4].copy_from_slice(&replacement);
+            let new = sum(&replacement);
+            prop_assert_eq!(update(before, old, new), from_scratch(&bytes));
+            let by_difference = !fold(u64::from(!before) + u64::from(difference(old, new)));
+            prop_assert_eq!(by_difference, from_scratch(&bytes));
+        }
+
+        #[test]
+        fn folding_is_the_sum_modulo_ffff(sum in any::<u64>()) {
+            let folded = u64::from(fold(sum));
+            prop_assert_eq!(folded % 0xffff, sum % 0xffff);
+            prop_assert!(sum == 0 || folded != 0, "only zero folds to zero");
+        }
+    }
+}

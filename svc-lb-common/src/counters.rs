@@ -1,0 +1,116 @@
+//! What the programs count. All of it is per processor: the agent adds up.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The value of `COUNTERS`; the key is the service id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ServiceCounters {
+    /// Flows made.
+    pub new_flows: u64,
+    /// Packets from clients to backends.
+    pub forward_packets: u64,
+    /// Bytes from clients to backends, from the IP header on.
+    pub forward_bytes: u64,
+    /// Packets from backends to clients.
+    pub reply_packets: u64,
+    /// Bytes from backends to clients, from the IP header on.
+    pub reply_bytes: u64,
+}
+
+const _: () = assert!(size_of::<ServiceCounters>() == 40);
+
+/// The value of `PROGRAMS`; the key is a [`Program`]. A packet counts where it is finished.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ProgramCounters {
+    /// Packets from clients to backends that this program rewrote.
+    pub forwarded: u64,
+    /// Packets from backends to clients that this program rewrote.
+    pub replied: u64,
+    /// Packets that this program answered with a TCP RST or an ICMP error.
+    pub rejected: u64,
+    /// Packets that this program dropped.
+    pub dropped: u64,
+}
+
+const _: () = assert!(size_of::<ProgramCounters>() == 32);
+
+/// The programs that see packets; the index into `PROGRAMS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Program {
+    /// XDP on an uplink.
+    XdpUplink = 0,
+    /// tc at the ingress of an uplink.
+    TcUplinkIngress = 1,
+    /// tc at the egress of an uplink.
+    TcUplinkEgress = 2,
+    /// tc at the ingress of a pod interface (from the pod).
+    TcPodIngress = 3,
+    /// tc at the egress of a pod interface (to the pod).
+    TcPodEgress = 4,
+}
+
+impl Program {
+    /// All of them, in the order of their indexes.
+    pub const ALL: [Self; 5] =
+        [Self::XdpUplink, Self::TcUplinkIngress, Self::TcUplinkEgress, Self::TcPodIngress, Self::TcPodEgress];
+
+    /// The name of the program in the object file, and in `status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XdpUplink => "xdp_uplink",
+            Self::TcUplinkIngress => "tc_uplink_ingress",
+            Self::TcUplinkEgress => "tc_uplink_egress",
+            Self::TcPodIngress => "tc_pod_ingress",
+            Self::TcPodEgress => "tc_pod_egress",
+        }
+    }
+}
+
+/// Why a packet was dropped; the index into `DROPS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum DropReason {
+    /// It came in by an uplink for a ClusterIP, and `--external-cluster-ips` is not given.
+    ClusterIpFromUplink = 0,
+    /// Every source port that was tried belongs to a live flow.
+    NoSourcePort = 1,
+    /// The flow table took no new flow.
+    FlowTableFull = 2,
+    /// The node has no address of the packet's family to send it from.
+    NoNodeAddress = 3,
+    /// TTL or hop limit was 1, and svc-lb would have sent it on by itself.
+    TimeExceeded = 4,
+    /// The route of a remote backend or client leads nowhere.
+    Unroutable = 5,
+    /// The kernel refused to change the packet.
+    RewriteFailed = 6,
+}
+
+impl DropReason {
+    /// All of them, in the order of their indexes.
+    pub const ALL: [Self; 7] = [
+        Self::ClusterIpFromUplink,
+        Self::NoSourcePort,
+        Self::FlowTableFull,
+        Self::NoNodeAddress,
+        Self::TimeExceeded,
+        Self::Unroutable,
+        Self::RewriteFailed,
+    ];
+
+    /// The name in `status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClusterIpFromUplink => "cluster-ip-from-uplink",
+            Self::NoSourcePort => "no-source-port",
+            Self::FlowTableFull => "flow-table-full",
+            Self::NoNodeAddress => "no-node-address",
+            Self::TimeExceeded => "time-exceeded",
+            Self::Unroutable => "unroutable",
+            Self::RewriteFailed => "rewrite-failed",
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! One direction of a tracked connection.
+//!
+//! Each flow is two entries, one a direction, each found by the packet as it arrives and holding its
+//! finished rewrite. Either entry is enough to rebuild the other: [`Flow::partner`].
+
+use crate::address::{Address, Ipv4, Ipv6, Tuple};
+use bytemuck::{Pod, Zeroable};
+
+/// IP protocol number of TCP.
+pub const TCP: u16 = 6;
+/// IP protocol number of UDP.
+pub const UDP: u16 = 17;
+
+/// The kind of hook that a packet passes. It is part of the flow's key: a spoofed packet from an
+/// uplink never meets a flow of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Hook {
+    /// Into the node by an uplink: XDP and tc.
+    UplinkIngress = 1,
+    /// Out of the node by an uplink.
+    UplinkEgress = 2,
+    /// From a pod into the node.
+    PodIngress = 3,
+    /// From the node to a pod.
+    PodEgress = 4,
+}
+
+/// The key of `FLOWS_V4/6`: the packet as it arrives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowKey<A> {
+    /// Addresses and ports before the rewrite.
+    pub tuple: Tuple<A>,
+    /// The IP protocol number.
+    pub protocol: u16,
+    /// The [`Hook`] that the packet passes.
+    pub hook: u16,
+}
+
+const _: () = assert!(size_of::<FlowKey<Ipv4>>() == 16 && size_of::<FlowKey<Ipv6>>() == 40);
+
+// SAFETY: a tuple without padding and two 16-bit numbers, all valid for every bit pattern; the
+// assertion above shows that nothing lies between or behind them.
+unsafe impl<A: Address> Zeroable for FlowKey<A> {}
+// SAFETY: as above.
+unsafe impl<A: Address> Pod for FlowKey<A> {}
+
+/// The value of `FLOWS_V4/6`: the finished rewrite of one direction.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow<A> {
+    /// Addresses and ports after the rewrite.
+    pub rewrite: Tuple<A>,
+    /// The service id that it counts for.
+    pub service: u32,
+    /// Index of the backend.
+    pub backend: u32,
+    /// The backend's generation when it was chosen.
+    pub generation: u32,
+    /// When a packet of this direction was last seen, in seconds of the dataplane's clock; written
+    /// at most once a second.
+    pub last_seen: u32,
+    /// Bits of [`State`], the same in both directions.
+    pub state: u32,
+    /// The [`Hook`] of the other direction's packets.
+    pub partner_hook: u16,
+    /// Bits of [`Flow`]'s constants.
+    pub flags: u16,
+}
+
+const _: () = assert!(size_of::<Flow<Ipv4>>() == 36 && size_of::<Flow<Ipv6>>() == 60);
+
+// SAFETY: a tuple without padding and integers, all valid for every bit pattern; the assertion above
+// shows that nothing lies between or behind them.
+unsafe impl<A: Address> Zeroable for Flow<A> {}
+// SAFETY: as above.
+unsafe impl<A: Address> Pod for Flow<A> {}
+
+impl<A: Address> Flow<A> {
+    /// Backend → client. Without it: client → backend.
+    pub const REPLY: u16 = 1 << 0;
+    /// svc-lb sends the packet on by itself, by the node's routes: it never enters the host's stack.
+    pub const ROUTED: u16 = 1 << 1;
+    /// svc-lb sends the packet back out of the interface that it came in by: a hairpin.
+    pub const RETURNED: u16 = 1 << 2;
+    /// Not translated: the answer to a connection that the node itself made from a port that is also
+    /// a frontend's. It belongs to the host's stack.
+    pub const BYPASS: u16 = 1 << 3;
+
+    /// Whether a bit is set.
+    #[inline(always)]
+    pub const fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether svc-lb sends the packet on by itself.
+    #[inline(always)]
+    pub const fn leaves_by_itself(&self) -> bool {
+        self.flags & (Self::ROUTED | Self::RETURNED) != 0
+    }
+
+    /// The key of the other direction.
+    #[inline(always)]
+    pub fn partner_key(&self, protocol: u16) -> FlowKey<A> {
+        FlowKey { tuple: self.rewrite.reversed(), protocol, hook: self.partner_hook }
+    }
+
+    /// The other direction, as it was when the flow was made: last seen with this one, same state.
+    #[inline(always)]
+    pub fn partner(&self, key: &FlowKey<A>) -> Self {
+        Self {
+            rewrite: key.tuple.reversed(),
+            partner_hook: key.hook,
+            flags: self.flags ^ Self::REPLY,
+            ..*self
+        }
+    }
+}
+
+/// What was seen of a connection, in both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State(pub u32);
+
+impl State {
+    /// The backend answered.
+    pub const REPLIED: u32 = 1 << 0;
+    /// TCP: the client acknowledged the answer.
+    pub const ESTABLISHED: u32 = 1 << 1;
+    /// TCP: the client sent FIN.
+    pub const FIN_FORWARD: u32 = 1 << 2;
+    /// TCP: the backend sent FIN.
+    pub const FIN_REPLY: u32 = 1 << 3;
+    /// TCP: the client sent RST, and nothing since.
+    pub const RST_FORWARD: u32 = 1 << 4;
+    /// TCP: the backend sent RST, and nothing since.
+    pub const RST_REPLY: u32 = 1 << 5;
+
+    /// Whether a bit is set.
+    #[inline(always)]
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// The state after one more packet. `reply`: the packet is the backend's.
+    #[inline(always)]
+    pub fn after(self, protocol: u16, reply: bool, flags: TcpFlags) -> Self {
+        let mut state = self.0;
+        if reply {
+            state |= Self::REPLIED;
+        }
+        if protocol != TCP {
+            return Self(state);
+        }
+        let (fin, rst) =
+            if reply { (Self::FIN_REPLY, Self::RST_REPLY) } else { (Self::FIN_FORWARD, Self::RST_FORWARD) };
+        if flags.has(TcpFlags::RST) {
+            state |= rst;
+        } else {
+            // Whoever reset a connection sends nothing more on it: this RST was not the peer's.
+            state &= !rst;
+        }
+        if flags.has(TcpFlags::FIN) {
+            state |= fin;
+        }
+        if !reply && self.has(Self::REPLIED) && flags.has(TcpFlags::ACK) {
+            state |= Self::ESTABLISHED;
+        }
+        Self(state)
+    }
+
+    /// TCP: nothing more is to be expected, so that a SYN is a new connection.
+    #[inline(always)]
+    pub const fn is_closed(self) -> bool {
+        let both = Self::FIN_FORWARD | Self::FIN_REPLY;
+        self.has(Self::RST_FORWARD | Self::RST_REPLY) || self.0 & both == both
+    }
+
+    /// Whether the backend never answered.
+    #[inline(always)]
+    pub const fn is_unanswered(self) -> bool {
+        !self.has(Self::REPLIED)
+    }
+
+    /// Whether both sides have shown that they are there: what a flood of spoofed packets lacks.
+    #[inline(always)]
+    pub const fn is_confirmed(self, protocol: u16) -> bool {
+        self.has(if protocol == TCP { Self::ESTABLISHED } else { Self::REPLIED })
+    }
+}
+
+/// The flag bits of a TCP header, its fourteenth byte (RFC 9293).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 1 << 0;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 1 << 1;
+    /// Reset the connection.
+    pub const RST: u8 = 1 << 2;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 1 << 4;
+
+    /// Whether a bit is set.
+    #[inline(always)]
+    pub const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// Whether this asks for a new connection: SYN alone.
+    #[inline(always)]
+    pub const fn is_opening(self) -> bool {
+        self.0 & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
+    }
+}
+
+/// After how many seconds without a packet a flow is gone; nf_conntrack's names, and its defaults or
+/// kube-proxy's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Timeouts {
+    /// The client sent SYN, the backend has not answered.
+    pub tcp_syn_sent: u32,
+    /// The backend answered, the client has not acknowledged.
+    pub tcp_syn_recv: u32,
+    /// Established.
+    pub tcp_established: u32,
+    /// One side has closed.
+    pub tcp_close_wait: u32,
+    /// Both sides have closed.
+    pub tcp_time_wait: u32,
+    /// One side has reset.
+    pub tcp_close: u32,
+    /// The backend has not answered.
+    pub udp: u32,
+    /// The backend has answered.
+    pub udp_stream: u32,
+}
+
+const _: () = assert!(size_of::<Timeouts>() == 32);
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp_syn_sent: 120,
+            tcp_syn_recv: 60,
+            tcp_established: 86400,
+            tcp_close_wait: 3600,
+            tcp_time_wait: 120,
+            tcp_close: 10,
+            udp: 30,
+            udp_stream: 120,
+        }
+    }
+}
+
+impl Timeouts {
+    /// The timeout of a flow in a state, in seconds.
+    #[inline(always)]
+    pub fn of(&self, protocol: u16, state: State) -> u32 {
+        if protocol != TCP {
+            return if state.has(State::REPLIED) { self.udp_stream } else { self.udp };
+        }
+        if state.has(State::RST_FORWARD | State::RST_REPLY) {
+            self.tcp_close
+        } else if state.is_closed() {
+            self.tcp_time_wait
+        } else if state.has(State::FIN_FORWARD | State::FIN_REPLY) {
+            self.tcp_close_wait
+        } else if state.has(State::ESTABLISHED) {
+            self.tcp_established
+        } else if state.has(State::REPLIED) {
+            self.tcp_syn_recv
+        } else {
+            self.tcp_syn_sent
+        }
+    }
+
+    /// Whether an entry that was last seen then is past its timeout. The flow is gone only when both
+    /// its entries are.
+    #[inline(always)]
+    pub fn is_past(&self, protocol: u16, state: State, last_seen: u32, now: u32) -> bool {
+        // A clock that another processor read a moment later must not look like an age of 2³² s.
+        let age = now.wrapping_sub(last_seen).cast_signed();
+        age > 0 && age.cast_unsigned() > self.of(protocol, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Be16;
+    use core::net::Ipv4Addr;
+
+    const SYN: TcpFlags = TcpFlags(TcpFlags::SYN);
+    const SYN_ACK: TcpFlags = TcpFlags(TcpFlags::SYN | TcpFlags::ACK);
+    const ACK: TcpFlags = TcpFlags(TcpFlags::ACK);
+    const FIN: TcpFlags = TcpFlags(TcpFlags::FIN | TcpFlags::ACK);
+    const RST: TcpFlags = TcpFlags(TcpFlags::RST);
+    const FORWARD: bool = false;
+    const REPLY: bool = true;
+
+    fn after(packets: &[(bool, TcpFlags)]) -> State {
+        packets.iter().fold(State::default(), |state, &(reply, flags)| state.after(TCP, reply, flags))
+    }
+
+    fn timeout(packets: &[(bool, TcpFlags)]) -> u32 {
+        Timeouts::default().of(TCP, after(packets))
+    }
+
+    #[test]
+    fn the_partner_of_the_partner_is_the_flow_itself() {
+        let address = |last| Ipv4::from(Ipv4Addr::new(10, 0, 0, last));
+        let key = FlowKey {
+            tuple: Tuple {
+                source: address(1),
+                destination: address(2),
+                source_port: Be16::new(40000),
+                destination_port: Be16::new(80),
+            },
+            protocol: TCP,
+            hook: Hook::PodIngress as u16,
+        };
+        let flow = Flow {
+            rewrite: Tuple { destination: address(3), destination_port: Be16::new(8080), ..key.tuple },
+            service: 7,
+            backend: 9,
+            generation: 3,
+            last_seen: 55,
+            state: State::REPLIED,
+            partner_hook: Hook::PodEgress as u16,
+            flags: 0,
+        };
+        let partner_key = flow.partner_key(TCP);
+        assert_eq!(partner_key.tuple.source, address(3));
+        assert_eq!(partner_key.tuple.destination, address(1));
+        assert_eq!(partner_key.hook, Hook::PodEgress as u16);
+        let partner = flow.partner(&key);
+        assert!(partner.has(Flow::<Ipv4>::REPLY));
+        assert_eq!(partner.rewrite.source, address(2));
+        assert_eq!(partner.partner_key(TCP), key);
+        assert_eq!(partner.partner(&partner_key), flow);
+    }
+
+    #[test]
+    fn a_handshake_goes_through_its_timeouts() {
+        let handshake = [(FORWARD, SYN), (REPLY, SYN_ACK), (FORWARD, ACK)];
+        assert_eq!(timeout(&handshake[..1]), 120);
+        assert_eq!(timeout(&handshake[..2]), 60);
+        assert_eq!(timeout(&handshake), 86400);
+        assert!(!after(&handshake[..2]).is_confirmed(TCP));
+        assert!(after(&handshake).is_confirmed(TCP));
+    }
+
+    #[test]
+    fn a_flow_is_closed_by_two_fins_or_one_rst() {
+        let open = [(FORWARD, SYN), (REPLY, SYN_ACK), (FORWARD, ACK)];
+        let closing = |more: &[(bool, TcpFlags)]| {
+            more.iter().fold(after(&open), |state, &(reply, flags)| state.after(TCP, reply, flags))
+        };
+        assert!(!closing(&[(REPLY, FIN)]).is_closed());
+        assert_eq!(Timeouts::default().of(TCP, closing(&[(REPLY, FIN)])), 3600);
+        assert!(closing(&[(REPLY, FIN), (FORWARD, FIN)]).is_closed());
+        assert_eq!(Timeouts::default().of(TCP, closing(&[(REPLY, FIN), (FORWARD, FIN)])), 120);
+        assert!(closing(&[(FORWARD, RST)]).is_closed());
+        assert_eq!(Timeouts::default().of(TCP, closing(&[(FORWARD, RST)])), 10);
+    }
+
+    #[test]
+    fn traffic_after_a_spoofed_rst_reopens_the_flow() {
+        let state = after(&[(FORWARD, SYN), (REPLY, SYN_ACK), (FORWARD, ACK), (FORWARD, RST)]);
+        assert!(state.is_closed());
+        assert!(state.after(TCP, REPLY, ACK).is_closed(), "the other side may not have heard of it yet");
+        assert!(!state.after(TCP, FORWARD, ACK).is_closed());
+    }
+
+    #[test]
+    fn a_syn_with_anything_else_opens_nothing() {
+        assert!(SYN.is_opening());
+        for other in [TcpFlags::ACK, TcpFlags::RST, TcpFlags::FIN] {
+            assert!(!TcpFlags(TcpFlags::SYN | other).is_opening());
+        }
+    }
+
+    #[test]
+    fn expiry_bears_clocks_that_disagree_and_wrap() {
+        let timeouts = Timeouts::default();
+        let past = |last_seen, now| timeouts.is_past(UDP, State::default(), last_seen, now);
+        assert!(!past(100, 130));
+        assert!(past(100, 131));
+        assert!(!past(101, 100));
+        assert!(!past(u32::MAX, 29));
+        assert!(past(u32::MAX, 30));
+    }
+}

@@ -1,0 +1,31 @@
+//! What both sides of a BPF map share: the types of keys and values, and the arithmetic on them
+//! that is worth testing on the host.
+//!
+//! - [`address`]: IP addresses and ports as they stand in a packet, and the family they belong to
+//! - [`flow`]: one direction of a tracked connection, its partner, its state and timeouts
+//! - [`frontend`], [`service`], [`backend`]: what the agent compiled
+//! - [`selection`]: which slot a new flow gets
+//! - [`snat`]: which source port a translated flow tries
+//! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
+//! - [`interface`], [`config`]: what the agent knows of the node
+//! - [`counters`]: what the programs count
+//!
+//! Every type is `#[repr(C)]`, has no padding, and asserts its size at compile time: the two sides
+//! are built by different compilers.
+#![no_std]
+
+pub mod address;
+pub mod backend;
+pub mod checksum;
+pub mod config;
+pub mod counters;
+pub mod flow;
+pub mod frontend;
+pub mod interface;
+pub mod selection;
+pub mod service;
+pub mod snat;
+
+/// The version of the layout of every type here and of the maps that hold them. A pinned map of
+/// another version is never adopted: change this whenever a key or a value changes its meaning.
+pub const LAYOUT_VERSION: u32 = 1;

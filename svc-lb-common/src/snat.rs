@@ -1,0 +1,101 @@
+//! Which source port a translated flow tries.
+
+use crate::address::{Address, Tuple};
+
+/// How many ports are tried before the flow is refused.
+pub const ATTEMPTS: u32 = 32;
+
+/// The ports of `--snat-port-range`, in the host's byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// First port.
+    pub first: u16,
+    /// Last port; not before the first.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Whether a port is in it.
+    #[inline(always)]
+    pub fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+
+    /// The port to try at an attempt after the client's own: a walk from a start that the flow's
+    /// hash gives, so that flows which collide spread.
+    #[inline(always)]
+    pub fn candidate(self, hash: u32, attempt: u32) -> u16 {
+        let length = u32::from(self.last.wrapping_sub(self.first)) + 1;
+        let offset = hash.wrapping_add(attempt).checked_rem(length).unwrap_or(0);
+        self.first.wrapping_add(offset as u16)
+    }
+}
+
+/// A hash of a packet's addresses and ports.
+#[inline(always)]
+pub fn hash<A: Address>(tuple: &Tuple<A>) -> u32 {
+    let ports = (u32::from(tuple.source_port.raw()) << 16) | u32::from(tuple.destination_port.raw());
+    let hash = absorb(absorb(absorb(0, tuple.source.mix()), tuple.destination.mix()), ports);
+    // A last round brings what is in the high bits, where it multiplied last, to the low ones.
+    absorb(hash, hash >> 16)
+}
+
+/// Mixes a word into a hash. A multiplication carries to higher bits only, the shift brings them back.
+#[inline(always)]
+fn absorb(hash: u32, word: u32) -> u32 {
+    let hash = (hash ^ word).wrapping_mul(0x9e37_79b1);
+    hash ^ (hash >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Be16, Ipv4, Ipv6};
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_candidate_is_in_the_range_and_none_is_tried_twice(
+            first in 1u16..60000, length in 1u16..5000, hash in any::<u32>(),
+        ) {
+            let range = PortRange { first, last: first + (length - 1) };
+            let mut seen = [false; 5000];
+            for attempt in 0..ATTEMPTS.min(u32::from(length)) {
+                let port = range.candidate(hash, attempt);
+                prop_assert!(range.contains(port));
+                prop_assert!(!core::mem::replace(&mut seen[usize::from(port - first)], true));
+            }
+        }
+    }
+
+    #[test]
+    fn starts_spread_over_the_range() {
+        let range = PortRange { first: 10000, last: 29999 };
+        let mut buckets = [0u32; 10];
+        for client in 0..10000u32 {
+            let tuple = Tuple {
+                source: Ipv4::from(Ipv4Addr::from(0x0a00_0000 + client / 100)),
+                destination: Ipv4::from(Ipv4Addr::new(192, 0, 2, 1)),
+                source_port: Be16::new(30000 + (client % 100) as u16),
+                destination_port: Be16::new(80),
+            };
+            buckets[usize::from(range.candidate(hash(&tuple), 0) - 10000) / 2000] += 1;
+        }
+        assert!(buckets.iter().all(|&count| (800..1200).contains(&count)), "{buckets:?}");
+    }
+
+    #[test]
+    fn every_word_of_an_ipv6_address_counts() {
+        let tuple = |last: u128| Tuple {
+            source: Ipv6::from(Ipv6Addr::from(last)),
+            destination: Ipv6::default(),
+            source_port: Be16::new(1),
+            destination_port: Be16::new(2),
+        };
+        let zero = hash(&tuple(0));
+        for word in 0..4 {
+            assert_ne!(hash(&tuple(1 << (word * 32))), zero);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The objects joined: services with their endpoints.

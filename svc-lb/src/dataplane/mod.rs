@@ -1,0 +1,1 @@
+//! Load, attach, pin, typed maps, sync, expiry: the only place that knows aya.

@@ -1,0 +1,21 @@
+//! The agent of svc-lb: one pipeline, one direction.
+//!
+//! ```text
+//! source ── Objects ──► cluster ── Cluster ──► compile ── Tables ──► dataplane::sync ──► BPF maps
+//!                                     ▲
+//!                                   node
+//! ```
+//!
+//! - [`source`]: manifests in files → Kubernetes objects, and what is wrong with them
+//! - [`cluster`]: the objects joined: services with their endpoints
+//! - [`node`]: interfaces, addresses, routes and sysctls of the machine
+//! - [`compile`]: cluster + node → the tables that the programs want; pure
+//! - [`dataplane`]: load, attach, pin, typed maps, sync, expiry; the only place that knows aya
+//! - [`cli`]: one file a subcommand
+
+pub mod cli;
+pub mod cluster;
+pub mod compile;
+pub mod dataplane;
+pub mod node;
+pub mod source;

@@ -1,0 +1,3 @@
+//! The agent of svc-lb.
+
+fn main() {}

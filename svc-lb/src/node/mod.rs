@@ -1,0 +1,5 @@
+//! Interfaces, addresses, routes and sysctls of the machine.
+
+mod facts;
+
+pub use facts::{Facts, Interface, Role};

@@ -1,0 +1,1 @@
+//! Manifests in files → Kubernetes objects, and what is wrong with them.
