@@ -39,7 +39,7 @@ pub enum Command {
 #[command(after_help = "The variable RUST_LOG sets what is logged to stderr (default: info).")]
 pub struct Run {
     /// Files of manifests (YAML or JSON), or directories of *.yaml, *.yml and *.json; followed.
-    #[arg(long, value_name = "PATH", num_args = 1.., value_delimiter = ',')]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     pub services: Vec<PathBuf>,
     /// The name of this node's Node [default: the host's name].
     #[arg(long, value_name = "NAME")]
@@ -291,9 +291,9 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_repeated_spaced_or_separated_by_commas() {
-        let run = run("--services a b,c --services d --uplink eth0 --cluster-cidr 10.244.0.0/16,fd00::/48");
-        assert_eq!(run.services, ["a", "b", "c", "d"].map(PathBuf::from));
+    fn lists_are_repeated_spaced_or_but_for_paths_separated_by_commas() {
+        let run = run("--services a b --services c,d --uplink eth0 --cluster-cidr 10.244.0.0/16,fd00::/48");
+        assert_eq!(run.services, ["a", "b", "c,d"].map(PathBuf::from));
         assert_eq!(run.interfaces.uplink, ["eth0"]);
         assert_eq!(run.services_options.cluster_cidr.len(), 2);
     }
