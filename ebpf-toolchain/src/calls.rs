@@ -86,3 +86,68 @@ impl<'a> Functions<'a> {
         found.map_or("a function without a name", |(_, _, name)| name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crafted::{Crafted, EXIT, call, call_helper};
+
+    /// The calls in a file: section, caller, callee.
+    fn calls_in(file: &[u8]) -> Vec<[String; 3]> {
+        let file = File::parse(file).unwrap();
+        let calls = calls(&file).unwrap();
+        calls.iter().map(|call| [call.section, call.caller, call.callee].map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn a_call_relocated_by_a_function_goes_to_it() {
+        let mut object = Crafted::new();
+        let text = object.code(".text");
+        object.function(text, "first", &[EXIT]);
+        let second = object.function(text, "second", &[EXIT]);
+        let program = object.code("xdp");
+        object.function(program, "program", &[EXIT, call(-1), EXIT]);
+        object.relocate(program, 8, second);
+        assert_eq!(calls_in(&object.file()), [["xdp", "program", "second"]]);
+    }
+
+    #[test]
+    fn a_call_relocated_by_a_section_goes_to_the_function_at_its_distance() {
+        let mut object = Crafted::new();
+        let text = object.code(".text");
+        object.function(text, "first", &[EXIT, EXIT]);
+        object.function(text, "second", &[EXIT]);
+        let program = object.code("classifier");
+        object.function(program, "program", &[call(1), EXIT]);
+        let start = object.0.section_symbol(text);
+        object.relocate(program, 0, start);
+        assert_eq!(calls_in(&object.file()), [["classifier", "program", "second"]]);
+    }
+
+    #[test]
+    fn a_call_without_relocation_stays_in_its_section() {
+        let mut object = Crafted::new();
+        let text = object.code(".text");
+        object.function(text, "first", &[EXIT, EXIT]);
+        object.function(text, "second", &[call(-3), EXIT]);
+        assert_eq!(calls_in(&object.file()), [[".text", "second", "first"]]);
+    }
+
+    #[test]
+    fn a_call_of_what_the_object_lacks_is_named_too() {
+        let mut object = Crafted::new();
+        let program = object.code("xdp");
+        object.function(program, "program", &[call(-1), EXIT]);
+        let missing = object.undefined("memcpy");
+        object.relocate(program, 0, missing);
+        assert_eq!(calls_in(&object.file()), [["xdp", "program", "memcpy"]]);
+    }
+
+    #[test]
+    fn a_call_of_a_helper_is_none_of_a_function() {
+        let mut object = Crafted::new();
+        let program = object.code("xdp");
+        object.function(program, "program", &[call_helper(1), EXIT]);
+        assert!(calls_in(&object.file()).is_empty());
+    }
+}

@@ -5,7 +5,10 @@ use crate::{
     error::{Error, Unfit},
     version,
 };
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// Names the one compiler to use: the path of a rustc.
 pub const RUSTC_VARIABLE: &str = "SVC_LB_EBPF_RUSTC";
@@ -85,100 +88,69 @@ impl Candidate {
         }
         let version = output_of(command(&rustc).arg("-vV")).ok_or(Unfit::Broken)?;
         let sysroot = output_of(command(&rustc).args(["--print", "sysroot"])).ok_or(Unfit::Broken)?;
-        let sources = PathBuf::from(sysroot.trim_end()).join("lib/rustlib/src/rust/library/Cargo.lock");
-        if !is_file(&sources) {
-            return Err(Unfit::NoSources);
-        }
-        let llvm = version::llvm_major(&version).ok_or(Unfit::Broken)?;
+        let sources = Path::new(sysroot.trim_end()).join("lib/rustlib/src/rust/library/Cargo.lock");
+        let llvm = llvm_of_fit(&version, is_file(&sources))?;
         let nightly = version::is_nightly(&version);
         Ok(Compiler { name: self.name.clone(), rustc, cargo, llvm, nightly })
+    }
+}
+
+/// The major version of the LLVM of a compiler that can build eBPF, by what `rustc -vV` prints and
+/// whether the library's sources are there.
+fn llvm_of_fit(version: &str, sources: bool) -> Result<u32, Unfit> {
+    let release = version::release(version).ok_or(Unfit::Broken)?;
+    let llvm = version::llvm_major(version).ok_or(Unfit::Broken)?;
+    if Some(release) < version::oldest_release() {
+        Err(Unfit::Old)
+    } else if sources {
+        Ok(llvm)
+    } else {
+        Err(Unfit::NoSources)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-    /// A directory with a `rustc` and a `cargo` that are shell scripts, removed at the end.
-    struct Fake(PathBuf);
+    const NEW: &str = "release: 1.997.0-nightly\nLLVM version: 22.1.4\n";
 
-    impl Fake {
-        fn new(test: &str) -> Self {
-            let directory = env::temp_dir().join(format!("svc-lb-compiler-{test}-{}", std::process::id()));
-            fs::create_dir_all(&directory).unwrap();
-            let fake = Self(directory);
-            let sysroot = fake.0.display();
-            fake.script(
-                "rustc",
-                &format!(
-                    "case $1 in -vV) echo 'release: 1.97.0-nightly'; echo 'LLVM version: 22.1.4';; \
-                     *) echo '{sysroot}';; esac"
-                ),
-            );
-            fake.script("cargo", "true");
-            fake
-        }
-
-        fn script(&self, name: &str, body: &str) {
-            let path = self.0.join(name);
-            fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-
-        fn add_sources(&self) {
-            let library = self.0.join("lib/rustlib/src/rust/library");
-            fs::create_dir_all(&library).unwrap();
-            fs::write(library.join("Cargo.lock"), "").unwrap();
-        }
-
-        fn probe(&self) -> Result<Compiler, Unfit> {
-            probe(&self.0.join("rustc"))
-        }
-    }
-
-    impl Drop for Fake {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn probe(rustc: &Path) -> Result<Compiler, Unfit> {
-        Candidate { name: "fake".to_owned(), rustc: Some(rustc.to_owned()), cargo: None }.probe()
+    #[test]
+    fn only_a_compiler_with_sources_counts() {
+        assert_eq!(llvm_of_fit(NEW, true), Ok(22));
+        assert_eq!(llvm_of_fit(NEW, false), Err(Unfit::NoSources));
     }
 
     #[test]
-    fn a_compiler_with_sources_counts() {
-        let fake = Fake::new("counts");
-        fake.add_sources();
-        let compiler = fake.probe().unwrap();
-        assert_eq!(compiler.cargo, fake.0.join("cargo"));
-        assert_eq!(compiler.llvm, 22);
-        assert!(compiler.nightly);
+    fn an_old_compiler_does_not_count() {
+        assert_eq!(llvm_of_fit("release: 1.85.0\nLLVM version: 19.1.7\n", true), Err(Unfit::Old));
     }
 
     #[test]
-    fn a_compiler_without_sources_does_not_count() {
-        assert_eq!(Fake::new("sources").probe(), Err(Unfit::NoSources));
-    }
-
-    #[test]
-    fn a_compiler_without_cargo_does_not_count() {
-        let fake = Fake::new("cargo");
-        fs::remove_file(fake.0.join("cargo")).unwrap();
-        assert_eq!(fake.probe(), Err(Unfit::NoCargo));
-    }
-
-    #[test]
-    fn a_compiler_that_does_not_run_does_not_count() {
-        let fake = Fake::new("broken");
-        fake.add_sources();
-        fake.script("rustc", "exit 1");
-        assert_eq!(fake.probe(), Err(Unfit::Broken));
+    fn a_compiler_that_does_not_tell_its_version_does_not_count() {
+        assert_eq!(llvm_of_fit("", true), Err(Unfit::Broken));
+        assert_eq!(llvm_of_fit("release: 1.997.0\n", true), Err(Unfit::Broken));
     }
 
     #[test]
     fn a_compiler_that_is_not_there_does_not_count() {
-        assert_eq!(probe(Path::new("/nonexistent/rustc")), Err(Unfit::Absent));
+        let rustc = Some(PathBuf::from("/nonexistent/rustc"));
+        assert_eq!(Candidate { name: String::new(), rustc, cargo: None }.probe(), Err(Unfit::Absent));
+        let candidate = Candidate { name: String::new(), rustc: None, cargo: None };
+        assert_eq!(candidate.probe(), Err(Unfit::Absent));
+    }
+
+    #[test]
+    fn a_compiler_without_cargo_does_not_count() {
+        let rustc = Some(PathBuf::from("/bin/sh"));
+        let cargo = Some(PathBuf::from("/nonexistent/cargo"));
+        assert_eq!(Candidate { name: String::new(), rustc, cargo }.probe(), Err(Unfit::NoCargo));
+    }
+
+    #[test]
+    fn a_compiler_that_does_not_run_does_not_count() {
+        let program = Some(PathBuf::from("/bin/false"));
+        let candidate = Candidate { name: String::new(), rustc: program.clone(), cargo: program };
+        assert_eq!(candidate.probe(), Err(Unfit::Broken));
     }
 }

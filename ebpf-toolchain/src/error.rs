@@ -1,20 +1,26 @@
 //! What keeps the eBPF programs from being built.
 
-use crate::{compiler::Compiler, lint::Finding};
-use std::{fmt, io, path::PathBuf};
+use crate::{compiler::Compiler, linker::LINKER_VARIABLE, lint::Finding};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::PathBuf,
+};
 
 /// Why there is no eBPF object.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No compiler has the library's sources. Carries where one was looked for, and what was wrong there.
-    #[error("no Rust compiler here can build eBPF ({}): run `cargo xtask setup`", Tried(tried))]
+    #[error("no Rust compiler here can build eBPF ({}): run `cargo xtask setup`", tried_list(tried))]
     NoCompiler {
         /// The name of each candidate, and why it does not count.
         tried: Vec<(String, Unfit)>,
     },
     /// No bpf-linker fits a compiler.
-    #[error("no bpf-linker here fits {}: run `cargo xtask setup`", Needed(compilers))]
+    #[error("{} {}: run `cargo xtask setup`", lacking(named.as_deref()), compiler_list(compilers))]
     NoLinker {
+        /// The one linker that was looked at, if the environment names it.
+        named: Option<OsString>,
         /// The compilers that lack a linker, the preferred one first; never empty.
         compilers: Vec<Compiler>,
     },
@@ -25,7 +31,7 @@ pub enum Error {
         diagnostics: String,
     },
     /// The object builds, and would not load or would be slow.
-    #[error("the eBPF programs call what they must not:{}", Listed(findings))]
+    #[error("the eBPF programs call what they must not:\n  {}", finding_list(findings))]
     Lint {
         /// Each offence; never empty.
         findings: Vec<Finding>,
@@ -60,41 +66,35 @@ pub enum Unfit {
     /// It does not run, or does not tell its version, sysroot or LLVM.
     #[error("does not run")]
     Broken,
+    /// It is of an older release than the workspace is written for.
+    #[error("is too old")]
+    Old,
     /// Its sysroot lacks the sources of the library.
     #[error("has no rust-src")]
     NoSources,
 }
 
-struct Tried<'a>(&'a [(String, Unfit)]);
+fn tried_list(tried: &[(String, Unfit)]) -> String {
+    let list: Vec<_> = tried.iter().map(|(name, unfit)| format!("{name} {unfit}")).collect();
+    list.join(", ")
+}
 
-impl fmt::Display for Tried<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, unfit)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(formatter, "{separator}{name} {unfit}")?;
-        }
-        Ok(())
+fn lacking(named: Option<&OsStr>) -> String {
+    match named {
+        Some(path) => format!("{LINKER_VARIABLE}={} does not fit", path.display()),
+        None => "no bpf-linker here fits".to_owned(),
     }
 }
 
-struct Needed<'a>(&'a [Compiler]);
-
-impl fmt::Display for Needed<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, compiler) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { " or " };
-            write!(formatter, "{separator}{} (LLVM {})", compiler.name, compiler.llvm)?;
-        }
-        Ok(())
-    }
+fn compiler_list(compilers: &[Compiler]) -> String {
+    let list: Vec<_> =
+        compilers.iter().map(|compiler| format!("{} (LLVM {})", compiler.name, compiler.llvm)).collect();
+    list.join(" or ")
 }
 
-struct Listed<'a>(&'a [Finding]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|finding| write!(formatter, "\n  {finding}"))
-    }
+fn finding_list(findings: &[Finding]) -> String {
+    let list: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    list.join("\n  ")
 }
 
 #[cfg(test)]
@@ -119,9 +119,14 @@ mod tests {
             llvm: 22,
             nightly: false,
         };
+        let compilers = vec![compiler];
         assert_eq!(
-            Error::NoLinker { compilers: vec![compiler] }.to_string(),
+            Error::NoLinker { named: None, compilers: compilers.clone() }.to_string(),
             "no bpf-linker here fits /usr/bin/rustc (LLVM 22): run `cargo xtask setup`"
+        );
+        assert_eq!(
+            Error::NoLinker { named: Some("/x".into()), compilers }.to_string(),
+            "SVC_LB_BPF_LINKER=/x does not fit /usr/bin/rustc (LLVM 22): run `cargo xtask setup`"
         );
     }
 }

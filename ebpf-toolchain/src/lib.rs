@@ -15,6 +15,8 @@ pub mod lint;
 pub mod strip;
 
 mod calls;
+#[cfg(test)]
+mod crafted;
 mod environment;
 mod toolchain;
 mod version;

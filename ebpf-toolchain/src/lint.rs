@@ -82,3 +82,73 @@ fn is_of_core(function: &str) -> bool {
 fn readable(symbol: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(symbol))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crafted::{Crafted, EXIT, call};
+
+    const PANIC_FMT: &str = "_RNvNtCs5ll5scL1wJp_4core9panicking9panic_fmt";
+    const SLICE_INDEX_FAIL: &str = "_RNvNtNtCs5ll5scL1wJp_4core5slice5index16slice_index_fail";
+    const OWN: &str = "_RNvNtCsj8bfacymp4f_11svc_lb_ebpf4prog4more";
+    const LEGACY_BOUNDS: &str = "_ZN4core9panicking18panic_bounds_check17h0123456789abcdefE";
+
+    fn of(calls: &[(&'static str, &'static str)]) -> Vec<String> {
+        let calls: Vec<_> =
+            calls.iter().map(|&(caller, callee)| Call { section: "xdp", caller, callee }).collect();
+        findings(&calls).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_reachable_panic_is_found_where_the_program_calls_it() {
+        assert_eq!(
+            of(&[(OWN, SLICE_INDEX_FAIL), ("program", OWN), (SLICE_INDEX_FAIL, PANIC_FMT)]),
+            [
+                "svc_lb_ebpf::prog::more (section xdp) can panic: it calls core::slice::index::slice_index_fail"
+            ]
+        );
+    }
+
+    #[test]
+    fn both_manglings_are_read() {
+        assert_eq!(
+            of(&[("program", LEGACY_BOUNDS)]),
+            ["program (section xdp) can panic: it calls core::panicking::panic_bounds_check"]
+        );
+    }
+
+    #[test]
+    fn copies_sets_and_comparisons_by_a_call_are_found_each_once() {
+        for callee in ["memcpy", "memmove", "memset", "memcmp", "bcmp"] {
+            assert_eq!(
+                of(&[("program", callee), ("program", callee)]),
+                [format!("program (section xdp) goes byte by byte: it calls {callee}")]
+            );
+        }
+    }
+
+    #[test]
+    fn other_calls_are_none_of_its_business() {
+        assert!(of(&[("program", OWN), (OWN, "memcpy_of_mine")]).is_empty());
+    }
+
+    #[test]
+    fn an_object_is_read() {
+        let mut object = Crafted::new();
+        let text = object.code(".text");
+        let memcpy = object.function(text, "memcpy", &[EXIT]);
+        let program = object.code("classifier");
+        object.function(program, "program", &[call(-1), EXIT]);
+        assert!(
+            lint(&object.file()).unwrap().iter().all(|finding| matches!(finding, Finding::ByteLoop { .. }))
+        );
+        object.relocate(program, 0, memcpy);
+        let expected = Finding::ByteLoop {
+            caller: "program".to_owned(),
+            section: "classifier".to_owned(),
+            callee: "memcpy".to_owned(),
+        };
+        assert_eq!(lint(&object.file()).unwrap(), BTreeSet::from([expected]));
+        assert!(lint(b"no object").is_err());
+    }
+}

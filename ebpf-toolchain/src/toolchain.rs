@@ -1,7 +1,11 @@
 //! A compiler and a linker that fit.
 
-use crate::{compiler::Compiler, error::Error, linker::Linker};
-use std::path::Path;
+use crate::{
+    compiler::Compiler,
+    error::Error,
+    linker::{LINKER_VARIABLE, Linker},
+};
+use std::{env, path::Path};
 
 /// What builds eBPF: a compiler and a linker of one LLVM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,6 @@ impl Toolchain {
             let linker = Linker::find(workspace, compiler.llvm)?;
             Some(Self { compiler: compiler.clone(), linker })
         });
-        complete.ok_or(Error::NoLinker { compilers })
+        complete.ok_or_else(|| Error::NoLinker { named: env::var_os(LINKER_VARIABLE), compilers })
     }
 }

@@ -9,10 +9,28 @@ pub(crate) fn llvm_major(text: &str) -> Option<u32> {
     major.parse().ok()
 }
 
+/// The release in what `rustc -vV` prints (`release: 1.95.0`): major and minor version.
+pub(crate) fn release(text: &str) -> Option<(u32, u32)> {
+    major_and_minor(release_line(text)?)
+}
+
 /// Whether what `rustc -vV` prints is of a compiler that takes unstable options as it stands.
 pub(crate) fn is_nightly(text: &str) -> bool {
-    let release = text.lines().find_map(|line| line.strip_prefix("release: "));
-    release.is_some_and(|release| release.contains("-nightly") || release.contains("-dev"))
+    release_line(text).is_some_and(|release| release.contains("-nightly") || release.contains("-dev"))
+}
+
+/// The oldest release that the workspace is written for.
+pub(crate) fn oldest_release() -> Option<(u32, u32)> {
+    major_and_minor(env!("CARGO_PKG_RUST_VERSION"))
+}
+
+fn release_line(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("release: "))
+}
+
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 #[cfg(test)]
@@ -41,6 +59,15 @@ mod tests {
         for text in ["", "bpf-linker 0.13.0", "LLVM version", "LLVM version: x.1", "LLVM version 22"] {
             assert_eq!(llvm_major(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn releases_compare_as_numbers() {
+        assert_eq!(release(STABLE), Some((1, 95)));
+        assert_eq!(release(NIGHTLY), Some((1, 97)));
+        assert_eq!(release("release: 1"), None);
+        assert!(release("release: 1.100.0") > release(STABLE));
+        assert!(oldest_release() >= Some((1, 85)), "the edition of the workspace needs that much");
     }
 
     #[test]
