@@ -44,7 +44,7 @@ impl Maps {
 
 impl<A: FamilyNames> FamilyMaps<A> {
     /// The backends up to the last one that was ever used: indexes are first used in their order.
-    fn backends(&self) -> Result<Vec<Backend>, MapError> {
+    pub fn backends(&self) -> Result<Vec<Backend>, MapError> {
         let mut backends = Vec::new();
         for first in (0..self.backends.length()).step_by(BATCH as usize) {
             for backend in self.backends.range(first, BATCH)? {

@@ -1,6 +1,8 @@
 //! The maps by name, and what each holds.
 
 use super::{
+    bpffs,
+    error::DataplaneError,
     name::ServiceName,
     syscall::Access,
     typed::{Array, HashMap, MapError, PerCpuArray},
@@ -24,9 +26,29 @@ pub const FLOWS: [&str; 2] = [Ipv4::FLOWS, Ipv6::FLOWS];
 /// The tables of unfinished flows: their size follows from that of the flow tables.
 pub const NEW_FLOWS: [&str; 2] = [Ipv4::NEW_FLOWS, Ipv6::NEW_FLOWS];
 
+/// How the name of a directory of maps starts; the version of the layout follows.
+const LAYOUT: &str = "maps-v";
+
 /// Where the maps of this version's layout are pinned.
 pub fn directory(pin_dir: &Path) -> PathBuf {
-    pin_dir.join(format!("maps-v{LAYOUT_VERSION}"))
+    pin_dir.join(format!("{LAYOUT}{LAYOUT_VERSION}"))
+}
+
+/// Removes the maps of other versions' layouts. Programs that still run with them keep them.
+pub fn remove_other_layouts(pin_dir: &Path) -> Result<(), DataplaneError> {
+    let current = directory(pin_dir);
+    layouts(pin_dir)?.iter().filter(|path| **path != current).try_for_each(|path| bpffs::remove_all(path))
+}
+
+/// Removes the maps of every version.
+pub fn remove(pin_dir: &Path) -> Result<(), DataplaneError> {
+    layouts(pin_dir)?.iter().try_for_each(|path| bpffs::remove_all(path))
+}
+
+/// The directories of maps, of any version.
+fn layouts(pin_dir: &Path) -> Result<Vec<PathBuf>, DataplaneError> {
+    let names = bpffs::list(pin_dir)?.into_iter().filter(|name| name.starts_with(LAYOUT));
+    Ok(names.map(|name| pin_dir.join(name)).collect())
 }
 
 /// The names of the maps that there are one of for each family.

@@ -235,15 +235,14 @@ impl Planner<'_> {
     ) -> Result<(Service, [Vec<u32>; 2]), Refusal> {
         let mut known: BTreeMap<SocketAddr, u32> = BTreeMap::new();
         for &endpoint in lists.into_iter().flatten() {
-            let index = match entry.backends.get(&endpoint).or_else(|| known.get(&endpoint)) {
-                Some(&index) => index,
-                None => {
-                    let index = self.state.backends_of(endpoint).indexes.take(self.now);
-                    let limit = self.state.limits.backends;
-                    let index = index.ok_or_else(|| Refusal::Backends(Arc::clone(name), limit))?;
-                    numbers.backends.push((endpoint, index));
-                    index
-                }
+            let index = if let Some(&index) = entry.backends.get(&endpoint).or_else(|| known.get(&endpoint)) {
+                index
+            } else {
+                let index = self.state.backends_of(endpoint).indexes.take(self.now);
+                let limit = self.state.limits.backends;
+                let index = index.ok_or_else(|| Refusal::Backends(Arc::clone(name), limit))?;
+                numbers.backends.push((endpoint, index));
+                index
             };
             known.insert(endpoint, index);
         }

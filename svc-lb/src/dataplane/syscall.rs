@@ -136,6 +136,14 @@ pub fn interface_of_link(path: &Path) -> io::Result<u32> {
     info::<LinkInfo>(&open(path, 0)?).map(|info| info.interface)
 }
 
+/// Detaches a pinned link at once; removing its pin alone would do so some time later.
+pub fn detach_link(path: &Path) -> io::Result<()> {
+    let link = open(path, 0)?;
+    let mut descriptor = link.as_raw_fd();
+    // SAFETY: the descriptor is all that this command takes.
+    unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut descriptor) }.map(drop)
+}
+
 /// What the kernel says of a pinned map.
 pub fn pinned_map_info(path: &Path) -> io::Result<MapInfo> {
     info(&open(path, 0)?)

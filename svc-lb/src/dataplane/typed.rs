@@ -133,6 +133,16 @@ impl<K: Pod, V: Pod> HashMap<K, V> {
         self.map.walk(position, count)
     }
 
+    /// How many elements there are; it takes a walk over all of them.
+    pub fn count(&self) -> Result<usize, MapError> {
+        let mut count = 0;
+        let mut position = Position::Start;
+        while !matches!(position, Position::End) {
+            count += self.walk(&mut position, BATCH)?.len();
+        }
+        Ok(count)
+    }
+
     /// All elements.
     pub fn dump(&self) -> Result<Vec<(K, V)>, MapError> {
         let mut elements = Vec::new();
@@ -161,11 +171,6 @@ impl<V: Pod> Array<V> {
     /// How many elements it has.
     pub fn length(&self) -> u32 {
         self.map.raw.info().max_entries
-    }
-
-    /// The value at an index; `None` behind the end.
-    pub fn get(&self, index: u32) -> Result<Option<V>, MapError> {
-        self.map.lookup(bytemuck::bytes_of(&index))
     }
 
     /// The values from an index on, `count` of them or up to the end.

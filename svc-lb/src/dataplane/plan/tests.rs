@@ -61,12 +61,11 @@ impl Sink for Run<'_> {
                 );
             }
             let backends = model.contents.backends.of_mut(family);
-            match backends.get_mut(*index as usize) {
-                Some(old) => *old = *backend,
-                None => {
-                    assert_eq!(*index as usize, backends.len(), "there is a gap before {backend:?}");
-                    backends.push(*backend);
-                }
+            if let Some(old) = backends.get_mut(*index as usize) {
+                *old = *backend;
+            } else {
+                assert_eq!(*index as usize, backends.len(), "there is a gap before {backend:?}");
+                backends.push(*backend);
             }
         })
     }
@@ -80,7 +79,9 @@ impl Sink for Run<'_> {
     }
 
     fn set_services(&mut self, services: &[(u32, Service)]) -> Result<(), Death> {
-        self.each(services, |model, _, (id, service)| drop(model.contents.services.insert(*id, *service)))
+        self.each(services, |model, _, (id, service)| {
+            model.contents.services.insert(*id, *service);
+        })
     }
 
     fn set_frontends(&mut self, frontends: &[(FrontendKey, frontend::Frontend)]) -> Result<(), Death> {
@@ -96,11 +97,15 @@ impl Sink for Run<'_> {
     }
 
     fn remove_services(&mut self, ids: &[u32]) -> Result<(), Death> {
-        self.each(ids, |model, _, id| drop(model.contents.services.remove(id)))
+        self.each(ids, |model, _, id| {
+            model.contents.services.remove(id);
+        })
     }
 
     fn remove_names(&mut self, ids: &[u32]) -> Result<(), Death> {
-        self.each(ids, |model, _, id| drop(model.contents.names.remove(id)))
+        self.each(ids, |model, _, id| {
+            model.contents.names.remove(id);
+        })
     }
 }
 
