@@ -14,6 +14,10 @@ pub const DEFAULT: &str = "/var/lib/svc-lb";
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
 
+/// Held by the one agent of a state directory.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is locked as long as it is open")] fs::File);
+
 /// Why a file of the state directory could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -90,6 +94,22 @@ impl StateDir {
         replace().map_err(|source| StateError::File { path: path.clone(), source })
     }
 
+    /// Makes this process the one agent of the directory, as long as the lock is kept; `None` while another
+    /// one is. The kernel gives the lock up for a process that ends, however it ends.
+    pub fn try_lock(&self) -> Result<Option<Lock>, StateError> {
+        let path = self.0.join("lock");
+        let lock = || {
+            fs::create_dir_all(&self.0)?;
+            let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            match file.try_lock() {
+                Ok(()) => Ok(Some(Lock(file))),
+                Err(fs::TryLockError::WouldBlock) => Ok(None),
+                Err(fs::TryLockError::Error(error)) => Err(error),
+            }
+        };
+        lock().map_err(|source| StateError::File { path: path.clone(), source })
+    }
+
     /// Removes a file, if it is there.
     pub fn remove(&self, name: &str) -> Result<(), StateError> {
         let path = self.0.join(name);
@@ -116,6 +136,16 @@ mod tests {
         state.remove("some.json").expect("removed");
         state.remove("some.json").expect("nothing to remove");
         assert_eq!(state.path().read_dir().map(Iterator::count).expect("a directory"), 0);
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_lock() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let state = StateDir::new(directory.path().join("made/when/needed"));
+        let lock = state.try_lock().expect("a lock file").expect("the lock");
+        assert!(state.try_lock().expect("a lock file").is_none());
+        drop(lock);
+        assert!(state.try_lock().expect("a lock file").is_some());
     }
 
     #[test]

@@ -145,6 +145,20 @@ fn other_ports_replace_those_of_an_earlier_start() {
 }
 
 #[test]
+fn what_was_remembered_before_the_machine_started_is_nothing() {
+    in_namespace(|state| {
+        let saved =
+            r#"{"boot": "another", "values": {"net/ipv6/conf/up1/accept_ra": "0"}, "reservedPorts": "8080"}"#;
+        fs::write(state.path().join("sysctls.json"), saved).expect("a file");
+        write("ipv4/ip_local_reserved_ports", "8080");
+        let before = everything();
+        restore_sysctls(state).expect("a state directory");
+        assert_eq!(everything(), before);
+        assert!(!state.path().join("sysctls.json").exists());
+    });
+}
+
+#[test]
 fn what_may_not_be_set_is_named_and_left() {
     in_namespace(|state| {
         let before = everything();

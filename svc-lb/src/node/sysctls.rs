@@ -19,6 +19,8 @@ const ROOT: &str = "/proc/sys";
 const RESERVED_PORTS: &str = "net/ipv4/ip_local_reserved_ports";
 /// The ports that the kernel gives to those who do not ask for one.
 const EPHEMERAL_PORTS: &str = "net/ipv4/ip_local_port_range";
+/// What differs from one start of the machine to the next.
+const BOOT: &str = "kernel/random/boot_id";
 /// IPv6 forwarding of the whole network namespace.
 const IPV6_FORWARDING: &str = "net/ipv6/conf/all/forwarding";
 
@@ -34,6 +36,8 @@ pub struct Sysctls {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Saved {
+    /// Which start of the machine this is about: the next one knows nothing of the agent's writes.
+    boot: String,
     /// Paths below `/proc/sys` → the value before the agent's first write.
     values: BTreeMap<String, String>,
     /// The ports that the agent added to the reserved ones.
@@ -64,7 +68,7 @@ impl Sysctls {
     /// Those of this process; what was remembered is read from the state directory. `may_set`:
     /// `--set-sysctls`.
     pub fn open(state: StateDir, may_set: bool) -> Result<Self, StateError> {
-        let saved = state.read(FILE)?.unwrap_or_default();
+        let saved = Saved::read(&state)?;
         Ok(Self { state, may_set, saved })
     }
 
@@ -194,7 +198,7 @@ fn hears_routers(interface: &Interface) -> bool {
 /// Undoes what [`Sysctls::apply`] ever did with this state directory. Names, a line each, what could
 /// not be restored.
 pub fn restore(state: &StateDir) -> Result<Vec<String>, StateError> {
-    let Some(saved) = state.read::<Saved>(FILE)? else { return Ok(Vec::new()) };
+    let saved = Saved::read(state)?;
     let mut values: Vec<(&str, String)> =
         saved.values.iter().map(|(path, value)| (path.as_str(), value.clone())).collect();
     // "all" sets every interface: it goes first.
@@ -217,6 +221,13 @@ pub fn restore(state: &StateDir) -> Result<Vec<String>, StateError> {
 }
 
 impl Saved {
+    /// What was remembered since the machine started.
+    fn read(state: &StateDir) -> Result<Self, StateError> {
+        let boot = read(BOOT).unwrap_or_default();
+        let saved = state.read::<Self>(FILE)?.filter(|saved| saved.boot == boot);
+        Ok(saved.unwrap_or_else(|| Self { boot, ..Self::default() }))
+    }
+
     fn reserved_ports(&self) -> PortSet {
         PortSet::parse(&self.reserved_ports).unwrap_or_default()
     }
