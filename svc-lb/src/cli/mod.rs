@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 mod arguments;
+pub mod check;
 mod config_file;
 
 pub use arguments::{
