@@ -1,7 +1,11 @@
 //! One file a subcommand.
 
 mod arguments;
+mod cleanup;
 mod config_file;
+mod get;
+mod status;
+mod table;
 
 pub use arguments::{
     Arguments, Check, Cleanup, Command, Directories, Flows, Get, GetOutput, Interfaces, Listing, Run,
