@@ -50,11 +50,16 @@ impl Compiler {
             let cargo = env::var_os(CARGO_VARIABLE).map(PathBuf::from);
             let name = format!("{RUSTC_VARIABLE}={}", path.display());
             let named = Candidate { name, rustc: Some(path.clone()), cargo };
-            return named.probe().map(|compiler| vec![compiler]).map_err(|unfit| Error::NamedCompiler { path, unfit });
+            return named
+                .probe()
+                .map(|compiler| vec![compiler])
+                .map_err(|unfit| Error::NamedCompiler { path, unfit });
         }
         let mut found = Vec::new();
         let mut tried = Vec::new();
-        for candidate in [Candidate::of_rustup("nightly"), Candidate::of_rustup("stable"), Candidate::of_system()] {
+        for candidate in
+            [Candidate::of_rustup("nightly"), Candidate::of_rustup("stable"), Candidate::of_system()]
+        {
             match candidate.probe() {
                 Ok(compiler) => found.push(compiler),
                 Err(unfit) => tried.push((candidate.name, unfit)),
