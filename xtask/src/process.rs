@@ -5,7 +5,7 @@ use std::{
     env, fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// The cargo that runs us, in the workspace.
@@ -26,7 +26,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs a command out of sight; what it printed is in the error, if it fails.
 pub fn run_quietly(command: &mut Command) -> Result<()> {
     let line = line(command);
-    let output = command.output().with_context(|| format!("`{line}` does not start"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("`{line}` does not start"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use crate::{
     process,
     steps::{Steps, say},
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use ebpf_toolchain::{Error, Toolchain, compiler::Compiler, linker::TOOLS};
 use std::{
     env,
@@ -21,6 +21,9 @@ const BPF_LINKER: &str = "0.13.0";
 /// try for much longer.
 const RUSTUP_PATIENCE: &str = "20";
 
+/// The packages of Debian's compiler and of the sources of its library.
+const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
 /// The programs that tests and demo call, and the packages that have them.
 const TOOL_PACKAGES: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
 
@@ -28,25 +31,29 @@ const TOOL_PACKAGES: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables"
 pub fn run(workspace: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("setup", || {
         let mut apt = Apt::default();
-        let Toolchain { compiler, linker } = toolchain(workspace, &mut apt)?;
-        say(&format!("compiler: {} (LLVM {}), {}", compiler.name, compiler.llvm, compiler.rustc.display()));
-        say(&format!("linker: {}", linker.path.display()));
-        tools(&mut apt)
+        // One that fails does not keep the other from saying what a person has to do.
+        match (toolchain(workspace, &mut apt), tools(&mut apt)) {
+            (Err(error), Err(other)) => bail!("{error:#}\nerror: {other:#}"),
+            (toolchain, tools) => toolchain.and(tools),
+        }
     })
 }
 
+/// Provides the programs that tests and demo call.
 fn tools(apt: &mut Apt) -> Result<()> {
     let is_missing = |(program, _): &(&str, &str)| process::find(program).is_none();
     let missing: Vec<&str> =
         TOOL_PACKAGES.into_iter().filter(is_missing).map(|(_, package)| package).collect();
     if !missing.is_empty() {
-        apt.install(&missing, &[])?;
+        let by_apt = format!("sudo apt-get install {}", missing.join(" "));
+        apt.install(&missing).map_err(|error| by_hand(&error, &[&by_apt]))?;
     }
     say(&format!("tools: {}", TOOL_PACKAGES.map(|(program, _)| program).join(", ")));
     Ok(())
 }
 
-fn toolchain(workspace: &Path, apt: &mut Apt) -> Result<Toolchain> {
+/// Provides a compiler and its linker.
+fn toolchain(workspace: &Path, apt: &mut Apt) -> Result<()> {
     let mut found = Toolchain::find(workspace);
     if matches!(found, Err(Error::NoCompiler { .. })) {
         if !sources_by_rustup() {
@@ -58,7 +65,15 @@ fn toolchain(workspace: &Path, apt: &mut Apt) -> Result<Toolchain> {
         linker(workspace, compilers, apt)?;
         found = Toolchain::find(workspace);
     }
-    Ok(found?)
+    let Toolchain { compiler, linker } = found?;
+    say(&format!("compiler: {} (LLVM {})", compiler.name, compiler.llvm));
+    say(&format!("linker: {}", linker.path.display()));
+    Ok(())
+}
+
+/// A failure, and what a person can do about it: one of several commands.
+fn by_hand(error: &anyhow::Error, commands: &[&str]) -> anyhow::Error {
+    anyhow!("{error:#}\nBy hand:\n  {}\nand then:\n  cargo xtask setup", commands.join("\nor:\n  "))
 }
 
 /// Adds the library's sources to the first toolchain of rustup's that takes them. Returns whether one
@@ -82,10 +97,10 @@ fn sources_by_rustup() -> bool {
 
 /// Installs the compiler that Debian keeps new enough to build browsers.
 fn compiler_by_apt(apt: &mut Apt) -> Result<()> {
-    apt.install(
-        &["rustc-web", "cargo-web", "rust-web-src"],
-        &["rustup toolchain install nightly --profile minimal --component rust-src"],
-    )
+    let installed = apt.install(&COMPILER_PACKAGES).and_then(|()| Ok(Compiler::find_all()?));
+    let by_apt = format!("sudo apt-get install {}", COMPILER_PACKAGES.join(" "));
+    let by_rustup = "rustup toolchain install nightly --profile minimal --component rust-src";
+    installed.map(drop).map_err(|error| by_hand(&error, &[by_rustup, &by_apt]))
 }
 
 /// Installs a linker for one of the compilers, else a compiler for which there can be one.
@@ -116,10 +131,10 @@ fn linker_for(workspace: &Path, llvm: u32, apt: &mut Apt) -> Result<()> {
     let prefix =
         env::var_os("LLVM_PREFIX").map_or_else(|| format!("/usr/lib/llvm-{llvm}").into(), PathBuf::from);
     if !prefix.join("lib/libLLVM.so").exists() {
-        apt.install(
-            &[&format!("llvm-{llvm}-dev")],
-            &[&format!("install LLVM {llvm} another way, and set LLVM_PREFIX to where it is")],
-        )?;
+        let package = format!("llvm-{llvm}-dev");
+        let by_apt = format!("sudo apt-get install {package}");
+        let elsewhere = format!("export LLVM_PREFIX=/where/LLVM/{llvm}/is");
+        apt.install(&[&package]).map_err(|error| by_hand(&error, &[&by_apt, &elsewhere]))?;
     }
     say(&format!("cargo install bpf-linker {BPF_LINKER} on LLVM {llvm} into {TOOLS}: about a minute"));
     process::run_quietly(
