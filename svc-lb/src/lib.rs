@@ -12,10 +12,15 @@
 //! - [`compile`]: cluster + node → the tables that the programs want; pure
 //! - [`dataplane`]: load, attach, pin, typed maps, sync, expiry; the only place that knows aya
 //! - [`cli`]: one file a subcommand
+//! - [`options`]: the values of options that more than one of them reads
+//! - [`state_dir`], [`status`]: what the agent keeps, and what it says of itself
 
 pub mod cli;
 pub mod cluster;
 pub mod compile;
 pub mod dataplane;
 pub mod node;
+pub mod options;
 pub mod source;
+pub mod state_dir;
+pub mod status;

@@ -1,0 +1,156 @@
+//! What the agent says of itself: `status.json` in the state directory, replaced by `run` on each
+//! change and read by `status`.
+
+use crate::state_dir::{StateDir, StateError};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr};
+
+/// The name of the file.
+const FILE: &str = "status.json";
+
+/// The agent at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The agent's version.
+    pub version: String,
+    /// Its process id, in its own PID namespace.
+    pub pid: u32,
+    /// When it started.
+    pub started: Timestamp,
+    /// Which node it believes to be.
+    pub node: Node,
+    /// What it serves.
+    pub counts: Counts,
+    /// The last successful sync; `None` before the first.
+    pub last_sync: Option<Sync>,
+    /// Why the sync after that one failed; it is tried again. `None` when all is well.
+    pub error: Option<String>,
+    /// Every interface, in the order of their indexes.
+    pub interfaces: Vec<Interface>,
+    /// What is wrong with the manifests, with the node or with how they fit, a line each.
+    pub findings: Vec<String>,
+    /// What this version does not serve, and the manifests or interfaces have: a line each.
+    pub not_served: Vec<String>,
+}
+
+/// The node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// `metadata.name` of the Node: the host's name or `--hostname-override`.
+    pub name: String,
+    /// Its own addresses, at most one a family: the source of what svc-lb sends in its name.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How much is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Service ports, counted once a family.
+    pub service_ports: usize,
+    /// Addresses and ports that are answered for.
+    pub frontends: usize,
+    /// Backends, counted once for each service port that they serve.
+    pub backends: usize,
+}
+
+/// A successful sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// When it ended.
+    pub time: Timestamp,
+    /// How long it took, from reading to the last map write, in microseconds.
+    pub microseconds: u64,
+    /// How many map elements it wrote or deleted.
+    pub writes: u64,
+}
+
+/// An interface, and what svc-lb does there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its ifindex.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What it is to svc-lb.
+    pub role: Role,
+    /// Why, in words.
+    pub reason: String,
+    /// The programs that belong there; none where the role is [`Role::None`].
+    pub attachments: Vec<Attachment>,
+}
+
+/// What an interface is to svc-lb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Towards the world and the other nodes.
+    Uplink,
+    /// The host side of a pod's veth pair.
+    Pod,
+    /// Left alone.
+    None,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Uplink => "uplink",
+            Self::Pod => "pod",
+            Self::None => "none",
+        })
+    }
+}
+
+/// One program on one interface: attached, or why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The ifindex.
+    pub interface: u32,
+    /// The program's name, as in the object file.
+    pub program: String,
+    /// How it is attached; `None` if it is not.
+    pub by: Option<Hook>,
+    /// Why it is not attached, or not by the first choice; empty if it is.
+    pub reason: String,
+}
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// XDP in the driver.
+    NativeXdp,
+    /// XDP in the stack.
+    GenericXdp,
+    /// tc by a link, Linux 6.6 and later.
+    Tcx,
+    /// tc by a filter of the clsact qdisc.
+    Clsact,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NativeXdp => "native XDP",
+            Self::GenericXdp => "generic XDP",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        })
+    }
+}
+
+impl Status {
+    /// What an agent wrote last, whether it still runs or not; `None` if none ever ran with this
+    /// state directory.
+    pub fn read(state_dir: &StateDir) -> Result<Option<Self>, StateError> {
+        state_dir.read(FILE)
+    }
+
+    /// Replaces the file.
+    pub fn write(&self, state_dir: &StateDir) -> Result<(), StateError> {
+        state_dir.write(FILE, self)
+    }
+}
