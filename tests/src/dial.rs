@@ -256,9 +256,10 @@ fn end_of_line(datagram: &[u8]) -> io::Result<usize> {
 }
 
 fn parse(header: &str) -> io::Result<Answer> {
-    let answer = header.trim_end().split_once(' ').and_then(|(by, client)| {
-        Some(Answer { by: by.to_owned(), client: client.parse().ok()? })
-    });
+    let answer = header
+        .trim_end()
+        .split_once(' ')
+        .and_then(|(by, client)| Some(Answer { by: by.to_owned(), client: client.parse().ok()? }));
     answer.ok_or_else(|| io::Error::other(format!("a strange header line: {header:?}")))
 }
 

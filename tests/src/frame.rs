@@ -1,7 +1,10 @@
 //! Frames made and read byte by byte.
 
-use anyhow::{Context, Result, ensure};
-use etherparse::{NetHeaders, PacketBuilder, PacketHeaders, TcpHeader, TransportHeader, VlanId};
+use anyhow::{Context, Result, bail, ensure};
+use etherparse::{
+    IpHeaders, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, NetHeaders, PacketBuilder,
+    PacketBuilderStep, PacketHeaders, TcpHeader, TransportHeader, VlanId,
+};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where a frame comes from and goes to, on the wire and by address.
@@ -17,26 +20,26 @@ pub struct Path {
 
 impl Path {
     /// A UDP frame.
-    pub fn udp(&self, payload: &[u8]) -> Vec<u8> {
-        let step = self.ip().udp(self.source.port(), self.destination.port());
+    pub fn udp(&self, payload: &[u8]) -> Result<Vec<u8>> {
+        let step = self.ip()?.udp(self.source.port(), self.destination.port());
         let mut frame = Vec::with_capacity(step.size(payload.len()));
-        step.write_to_vec(&mut frame, payload).expect("a frame that is not too long can be built");
-        frame
+        step.write_to_vec(&mut frame, payload)?;
+        Ok(frame)
     }
 
     /// A TCP frame. The ports of the header are replaced by the path's; `TcpHeader::default()` has no
     /// flag.
-    pub fn tcp(&self, header: TcpHeader, payload: &[u8]) -> Vec<u8> {
+    pub fn tcp(&self, header: TcpHeader, payload: &[u8]) -> Result<Vec<u8>> {
         let ports = (self.source.port(), self.destination.port());
         let header = TcpHeader { source_port: ports.0, destination_port: ports.1, ..header };
-        let step = self.ip().tcp_header(header);
+        let step = self.ip()?.tcp_header(header);
         let mut frame = Vec::with_capacity(step.size(payload.len()));
-        step.write_to_vec(&mut frame, payload).expect("a frame that is not too long can be built");
-        frame
+        step.write_to_vec(&mut frame, payload)?;
+        Ok(frame)
     }
 
     /// A SYN.
-    pub fn syn(&self, sequence_number: u32) -> Vec<u8> {
+    pub fn syn(&self, sequence_number: u32) -> Result<Vec<u8>> {
         self.tcp(TcpHeader { syn: true, sequence_number, window_size: 64000, ..TcpHeader::default() }, &[])
     }
 
@@ -46,30 +49,30 @@ impl Path {
         [&frame[..12], &tag, &frame[12..]].concat()
     }
 
-    fn ip(&self) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+    fn ip(&self) -> Result<PacketBuilderStep<IpHeaders>> {
         let step = PacketBuilder::ethernet2(self.macs.0, self.macs.1);
         let header = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let header = etherparse::Ipv4Header {
+                let header = Ipv4Header {
                     source: source.octets(),
                     destination: destination.octets(),
                     time_to_live: 64,
-                    ..etherparse::Ipv4Header::default()
+                    ..Ipv4Header::default()
                 };
-                etherparse::IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default())
+                IpHeaders::Ipv4(header, Ipv4Extensions::default())
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let header = etherparse::Ipv6Header {
+                let header = Ipv6Header {
                     source: source.octets(),
                     destination: destination.octets(),
                     hop_limit: 64,
-                    ..etherparse::Ipv6Header::default()
+                    ..Ipv6Header::default()
                 };
-                etherparse::IpHeaders::Ipv6(header, etherparse::Ipv6Extensions::default())
+                IpHeaders::Ipv6(header, Ipv6Extensions::default())
             }
-            _ => panic!("the two addresses of {self:?} are of two families"),
+            _ => bail!("the two addresses of {self:?} are of two families"),
         };
-        step.ip(header)
+        Ok(step.ip(header))
     }
 }
 
@@ -140,7 +143,7 @@ pub fn verify_checksums(frame: &[u8]) -> Result<()> {
         (NetHeaders::Ipv6(ip, _), TransportHeader::Icmpv6(icmp)) => {
             (icmp.checksum, icmp.icmp_type.calc_checksum(ip.source, ip.destination, payload)?)
         }
-        (ip, transport) => anyhow::bail!("neither TCP, UDP nor ICMP: {ip:?}, {transport:?}"),
+        (ip, transport) => bail!("neither TCP, UDP nor ICMP: {ip:?}, {transport:?}"),
     };
     ensure!(field == computed, "wrong checksum {field:#06x}, computed {computed:#06x}");
     Ok(())

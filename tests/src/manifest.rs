@@ -53,9 +53,14 @@ impl Service {
         30000 + u16::from(self.number)
     }
 
-    /// How many endpoints it has in each family.
-    pub fn backends(&self) -> usize {
-        self.backends.len()
+    /// Its endpoints: for each Service port and family the Service's name and the endpoint's address and
+    /// port.
+    pub fn endpoints(&self) -> Vec<(String, String)> {
+        let of = |family| {
+            let addresses = self.backends.iter().map(move |(_, its, port)| (its.of(family), *port));
+            addresses.map(|address| (self.name(), SocketAddr::from(address).to_string()))
+        };
+        FAMILIES.into_iter().flat_map(of).collect()
     }
 
     /// The Service and its EndpointSlices, one a family.

@@ -41,7 +41,10 @@ impl Namespace {
     }
 
     /// Runs something inside, on a thread of its own. Sockets that it makes stay inside, and so do
-    /// threads that it starts. A panic inside goes on outside.
+    /// threads that it starts.
+    ///
+    /// # Panics
+    /// If what runs inside does.
     pub fn enter<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             join(scope.spawn(|| {

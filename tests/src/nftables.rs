@@ -16,6 +16,10 @@ const NEW_TABLE: u16 = SUBSYSTEM_NFTABLES << 8;
 const NEW_CHAIN: u16 = (SUBSYSTEM_NFTABLES << 8) + 3;
 const NEW_RULE: u16 = (SUBSYSTEM_NFTABLES << 8) + 6;
 
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+
 const REQUEST: u16 = 0x01;
 const ACKNOWLEDGE: u16 = 0x04;
 const CREATE: u16 = 0x400;
@@ -40,7 +44,7 @@ pub fn drop_invalid(namespace: &Namespace) -> Result<()> {
         expression("immediate", &[number(1, 0), nest(2, &[nest(2, &[number(1, 0)])])]),
     ];
     let mut batch = Batch::default();
-    for family in [libc::NFPROTO_IPV4, libc::NFPROTO_IPV6] {
+    for family in [IPV4, IPV6] {
         batch.table(family, "strict");
         batch.chain(family, "strict", "input", "filter", libc::NF_INET_LOCAL_IN, 0);
         batch.rule(family, "strict", "input", &rule);
@@ -56,8 +60,8 @@ pub fn masquerade(namespace: &Namespace, uplink: &str, pods: &[IpNet]) -> Result
     let mut batch = Batch::default();
     for pods in pods {
         let (family, source, destination) = match pods {
-            IpNet::V4(_) => (libc::NFPROTO_IPV4, 12, 16),
-            IpNet::V6(_) => (libc::NFPROTO_IPV6, 8, 24),
+            IpNet::V4(_) => (IPV4, 12, 16),
+            IpNet::V6(_) => (IPV6, 8, 24),
         };
         let mut name = uplink.as_bytes().to_vec();
         name.resize(libc::IFNAMSIZ, 0);
@@ -142,22 +146,22 @@ struct Batch {
 }
 
 impl Batch {
-    fn table(&mut self, family: i32, name: &str) {
+    fn table(&mut self, family: u8, name: &str) {
         self.add(NEW_TABLE, family, &[text(1, name)]);
     }
 
-    fn chain(&mut self, family: i32, table: &str, name: &str, kind: &str, hook: i32, priority: u32) {
+    fn chain(&mut self, family: u8, table: &str, name: &str, kind: &str, hook: i32, priority: u32) {
         let hook = nest(4, &[number(1, hook.cast_unsigned()), number(2, priority)]);
         self.add(NEW_CHAIN, family, &[text(1, table), text(3, name), hook, text(7, kind)]);
     }
 
-    fn rule(&mut self, family: i32, table: &str, chain: &str, expressions: &[Vec<u8>]) {
+    fn rule(&mut self, family: u8, table: &str, chain: &str, expressions: &[Vec<u8>]) {
         self.add(NEW_RULE, family, &[text(1, table), text(2, chain), nest(4, expressions)]);
     }
 
-    fn add(&mut self, kind: u16, family: i32, attributes: &[Vec<u8>]) {
+    fn add(&mut self, kind: u16, family: u8, attributes: &[Vec<u8>]) {
         let flags = REQUEST | CREATE | ACKNOWLEDGE;
-        self.messages.extend(message(kind, flags, family as u8, 0, &attributes.concat()));
+        self.messages.extend(message(kind, flags, family, 0, &attributes.concat()));
         self.count += 1;
     }
 

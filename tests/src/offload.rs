@@ -2,11 +2,7 @@
 
 use crate::namespace::Namespace;
 use anyhow::{Context, Result};
-use std::{
-    io,
-    net::UdpSocket,
-    os::fd::AsRawFd,
-};
+use std::{io, net::UdpSocket, os::fd::AsRawFd};
 
 /// Sets TX checksumming (linux/ethtool.h).
 const ETHTOOL_STXCSUM: u32 = 0x17;

@@ -31,7 +31,10 @@ pub struct Addresses {
 impl Addresses {
     /// A host of the network outside the cluster, which is the nodes' too.
     pub const fn lan(host: u8) -> Self {
-        Self { v4: Ipv4Addr::new(172, 18, 0, host), v6: Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, host as u16) }
+        Self {
+            v4: Ipv4Addr::new(172, 18, 0, host),
+            v6: Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, host as u16),
+        }
     }
 
     /// A pod of a node.

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// How long a connection may be idle before its thread ends.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 
 /// A running server; stopped on drop.
 #[derive(Debug)]

@@ -22,12 +22,13 @@ pub enum Sees {
 }
 
 impl Sees {
-    const fn protocol(self) -> i32 {
-        match self {
+    const fn protocol(self) -> u16 {
+        let protocol = match self {
             Self::All => libc::ETH_P_ALL,
             Self::Ipv4ForTheStack => libc::ETH_P_IP,
             Self::Ipv6ForTheStack => libc::ETH_P_IPV6,
-        }
+        };
+        protocol.cast_unsigned() as u16
     }
 }
 
@@ -66,7 +67,8 @@ impl Wire {
     /// The next frame that `wanted` gives something for.
     pub fn find<T>(&self, limit: Duration, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + limit;
-        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
             self.socket.set_read_timeout(Some(left))?;
             match receive(&self.socket) {
                 Ok(frame) => {
@@ -128,10 +130,10 @@ fn receive(socket: &Socket) -> io::Result<Vec<u8>> {
 }
 
 /// `struct sockaddr_ll` of an interface and an Ethernet protocol.
-fn packet_address(interface: u32, protocol: i32) -> SockAddr {
+fn packet_address(interface: u32, protocol: u16) -> SockAddr {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
-        sll_protocol: (protocol as u16).to_be(),
+        sll_protocol: protocol.to_be(),
         sll_ifindex: interface.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,

@@ -89,7 +89,8 @@ fn load() -> io::Result<OwnedFd> {
 fn bpf<T>(command: libc::c_long, request: &T) -> io::Result<OwnedFd> {
     // SAFETY: the request is the head of what the command reads, its size is given, and all that it
     // points to is static.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(request), size_of::<T>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(request), size_of::<T>()) };
     match i32::try_from(result) {
         // SAFETY: a result that is not negative is a new descriptor that nobody else owns.
         Ok(file) if file >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(file) }),

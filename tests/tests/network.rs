@@ -17,7 +17,8 @@ fn everyone_reaches_everyone_and_is_seen_with_its_own_address() -> Result<()> {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             for client in hosts {
                 for server in hosts {
-                    let answer = client.dial(protocol, SocketAddr::new(server.address(family), 8080)).ask()?;
+                    let answer =
+                        client.dial(protocol, SocketAddr::new(server.address(family), 8080)).ask()?;
                     assert_eq!(answer.by, server.name());
                     if client.name() != server.name() {
                         assert_eq!(answer.client.ip(), client.address(family));
