@@ -35,6 +35,11 @@ impl Counters {
         Self(self.0.iter().filter_map(difference).collect())
     }
 
+    /// Whether nothing was counted at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The programs that sent packets from clients on to backends.
     pub fn forwarded_by(&self) -> Vec<Program> {
         self.programs("forwarded")

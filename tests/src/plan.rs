@@ -2,10 +2,18 @@
 
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use svc_lb::compile::Family;
+use svc_lb::compile::{Family, Protocol};
 
 /// Both families, for scenarios that hold for each.
 pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Both families with both protocols, for scenarios that hold for each.
+pub const KINDS: [(Family, Protocol); 4] = [
+    (Family::V4, Protocol::Tcp),
+    (Family::V4, Protocol::Udp),
+    (Family::V6, Protocol::Tcp),
+    (Family::V6, Protocol::Udp),
+];
 
 /// Where pods are, on every node: `--cluster-cidr`.
 pub const CLUSTER_CIDR: &str = "10.244.0.0/16,fd00:244::/32";

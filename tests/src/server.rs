@@ -1,7 +1,8 @@
 //! What a backend runs: a TCP and UDP server that says who it is and whom it sees.
 //!
 //! TCP: at once the line `NAME CLIENT`; then it answers lines. `upload N` reads N bytes and answers
-//! their digest; `download N` sends N bytes and then their digest; any other line is sent back.
+//! their digest; `download N` sends N bytes and then their digest; `bye` ends the connection; any other
+//! line is sent back.
 //! UDP: to each datagram the line `NAME CLIENT`, then the datagram.
 
 use crate::{bulk, namespace::Namespace};
@@ -78,6 +79,8 @@ fn converse(name: &str, client: SocketAddr, mut connection: TcpStream) -> io::Re
         } else if let Some(bytes) = amount("download ") {
             let digest = bulk::send(&mut connection, bytes)?;
             writeln!(connection, "{digest}")?;
+        } else if line == "bye\n" {
+            break;
         } else {
             connection.write_all(line.as_bytes())?;
         }

@@ -2,8 +2,14 @@
 
 use anyhow::Result;
 use std::net::SocketAddr;
-use svc_lb::compile::Protocol;
-use svc_lb_tests::{host::INTERFACE, losses::losses, plan::FAMILIES, routed::Network, xdp_pass::XdpPass};
+use svc_lb_tests::{
+    host::INTERFACE,
+    losses::losses,
+    ping::ping,
+    plan::{FAMILIES, KINDS},
+    routed::Network,
+    xdp_pass::XdpPass,
+};
 
 #[test]
 fn everyone_reaches_everyone_and_is_seen_with_its_own_address() -> Result<()> {
@@ -13,18 +19,14 @@ fn everyone_reaches_everyone_and_is_seen_with_its_own_address() -> Result<()> {
     for host in hosts {
         host.serve(8080)?;
     }
-    for family in FAMILIES {
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
-            for client in hosts {
-                for server in hosts {
-                    let answer =
-                        client.dial(protocol, SocketAddr::new(server.address(family), 8080)).ask()?;
-                    assert_eq!(answer.by, server.name());
-                    if client.name() != server.name() {
-                        assert_eq!(answer.client.ip(), client.address(family));
-                    }
-                }
+    for (client, server) in hosts.iter().flat_map(|client| hosts.map(|server| (client, server))) {
+        for (family, protocol) in KINDS {
+            let answer = client.dial(protocol, SocketAddr::new(server.address(family), 8080)).ask()?;
+            assert_eq!(answer.by, server.name());
+            if client.name() != server.name() {
+                assert_eq!(answer.client.ip(), client.address(family));
             }
+            ping(client.namespace(), server.address(family))?;
         }
     }
     Ok(())
