@@ -2,6 +2,7 @@
 
 use crate::{
     bulk,
+    host::Host,
     namespace::{Namespace, join},
 };
 use socket2::{Domain, Socket, Type};
@@ -179,12 +180,21 @@ impl Connection {
     /// Sends a line, and gets it back.
     pub fn echo(&mut self) -> io::Result<()> {
         self.send("hello")?;
-        expect(&line(&mut self.stream)?, "hello")
+        expect(line(&mut self.stream)?.as_str(), "hello")
     }
 
     /// Sends a line, without waiting for the answer.
     pub fn send(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.stream.get_mut(), "{text}")
+    }
+
+    /// Waits until the server closes.
+    pub fn await_end(&mut self) -> io::Result<()> {
+        match line(&mut self.stream) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => Err(error),
+            Ok(line) => Err(io::Error::other(format!("{line:?} came instead of the end"))),
+        }
     }
 
     /// Sends so many bytes; fails unless the server received just those.
@@ -231,14 +241,53 @@ impl Exchange {
         parse(&String::from_utf8_lossy(header))
     }
 
-    /// Sends a datagram, without waiting for the answer.
-    pub fn send(&self) -> io::Result<()> {
-        self.socket.send(b"hello").map(drop)
+    /// Sends an empty datagram, which no server answers.
+    pub fn send_nothing(&self) -> io::Result<()> {
+        self.socket.send(&[]).map(drop)
     }
 
     /// The client's own address and port.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+}
+
+/// A conversation that stands, of either protocol.
+#[derive(Debug)]
+pub enum Standing {
+    /// A TCP connection.
+    Tcp(Connection),
+    /// A UDP socket, and its first answer.
+    Udp(Exchange, Answer),
+}
+
+impl Standing {
+    /// Makes a new connection (UDP: socket), and asks once.
+    pub fn begin(client: &Host, protocol: Protocol, target: SocketAddr) -> io::Result<Self> {
+        Ok(match protocol {
+            Protocol::Tcp => Self::Tcp(client.tcp(target).connect()?),
+            Protocol::Udp => {
+                let exchange = client.udp(target).exchange()?;
+                let answer = exchange.ask()?;
+                Self::Udp(exchange, answer)
+            }
+        })
+    }
+
+    /// Who answered first.
+    pub fn backend(&self) -> &str {
+        match self {
+            Self::Tcp(connection) => &connection.answer().by,
+            Self::Udp(_, answer) => &answer.by,
+        }
+    }
+
+    /// Asks once more; fails unless the same backend answers.
+    pub fn go_on(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(connection) => connection.echo(),
+            Self::Udp(exchange, answer) => expect(&exchange.ask()?, answer),
+        }
     }
 }
 
@@ -263,9 +312,9 @@ fn parse(header: &str) -> io::Result<Answer> {
     answer.ok_or_else(|| io::Error::other(format!("a strange header line: {header:?}")))
 }
 
-fn expect(received: &str, sent: &str) -> io::Result<()> {
-    if received == sent {
+fn expect<T: PartialEq + fmt::Debug + ?Sized>(received: &T, expected: &T) -> io::Result<()> {
+    if received == expected {
         return Ok(());
     }
-    Err(io::Error::other(format!("{received:?} came back for {sent:?}")))
+    Err(io::Error::other(format!("{received:?} came back instead of {expected:?}")))
 }

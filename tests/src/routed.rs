@@ -86,16 +86,22 @@ impl Network {
         Addresses::pod(node, 0).with_prefixes(24, 64)
     }
 
-    /// Each node reaches the other's pods, and the client all pods and ClusterIPs, by the nodes.
+    /// Each node reaches the other's pods, and the client all pods and ClusterIPs, by the nodes. What
+    /// nobody has is the client's, who keeps it.
     fn add_routes(&self) -> Result<()> {
         let services = Addresses::service(0).with_prefixes(12, 112);
+        let everything = everything()?;
         let routes = [
             (&self.node, Self::pod_cidr(1), &self.node2),
             (&self.node2, Self::pod_cidr(0), &self.node),
             (&self.client, Self::pod_cidr(0), &self.node),
             (&self.client, Self::pod_cidr(1), &self.node2),
             (&self.client, services, &self.node),
+            (&self.node, everything, &self.client),
+            (&self.node2, everything, &self.client),
         ];
+        self.client.namespace().set_sysctl("ipv4/ip_forward", "0")?;
+        self.client.namespace().set_sysctl("ipv6/conf/all/forwarding", "0")?;
         for (host, destinations, gateway) in routes {
             links::configure(host.namespace(), async |links| {
                 for destination in destinations {
@@ -151,8 +157,7 @@ fn pod_of(node: &Namespace, name: &str, addresses: Addresses) -> Result<Host> {
     links::configure(&namespace, async |links| {
         links.up(INTERFACE).await?;
         give_addresses(links, INTERFACE, addresses.with_prefixes(32, 128)).await?;
-        for everything in ["0.0.0.0/0", "::/0"] {
-            let everything: IpNet = everything.parse()?;
+        for everything in everything()? {
             let gateway = POD_GATEWAYS.of(Family::of(everything.addr()));
             links.neighbour(INTERFACE, gateway, gateway_mac).await?;
             links.route(everything, INTERFACE, Some(gateway)).await?;
@@ -167,6 +172,11 @@ fn pod_of(node: &Namespace, name: &str, addresses: Addresses) -> Result<Host> {
     })?;
     await_link_local(node, &veth)?;
     Host::new(namespace, addresses)
+}
+
+/// The destination of a default route, in each family.
+fn everything() -> Result<[IpNet; 2]> {
+    Ok(["0.0.0.0/0".parse()?, "::/0".parse()?])
 }
 
 /// A namespace that forwards, whose addresses are usable at once, and that answers every mistake.

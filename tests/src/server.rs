@@ -3,7 +3,7 @@
 //! TCP: at once the line `NAME CLIENT`; then it answers lines. `upload N` reads N bytes and answers
 //! their digest; `download N` sends N bytes and then their digest; `bye` ends the connection; any other
 //! line is sent back.
-//! UDP: to each datagram the line `NAME CLIENT`, then the datagram.
+//! UDP: to each datagram that is not empty the line `NAME CLIENT`, then the datagram.
 
 use crate::{bulk, namespace::Namespace};
 use anyhow::{Context, Result};
@@ -91,13 +91,15 @@ fn converse(name: &str, client: SocketAddr, mut connection: TcpStream) -> io::Re
 
 fn answer_datagrams(name: &str, socket: &UdpSocket) {
     let mut datagram = vec![0; 65536];
-    // Both directions are shut down at the end, so that a datagram that arrives no more has length 0
-    // and no sender.
     while let Ok((length, client)) = socket.recv_from(&mut datagram) {
-        let mut answer = format!("{name} {}\n", canonical(client)).into_bytes();
-        answer.extend(&datagram[..length]);
-        if socket.send_to(&answer, client).is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        // A socket that is shut down has datagrams of nobody; a client may be gone again.
+        if length == 0 && client.port() == 0 {
             return;
+        }
+        if length > 0 {
+            let mut answer = format!("{name} {}\n", canonical(client)).into_bytes();
+            answer.extend(&datagram[..length]);
+            let _ = socket.send_to(&answer, client);
         }
     }
 }

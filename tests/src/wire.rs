@@ -1,6 +1,6 @@
 //! Sending and seeing frames as they are, at an interface.
 
-use crate::namespace::Namespace;
+use crate::{namespace::Namespace, wait::SOON};
 use anyhow::{Context, Result, bail};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
@@ -81,6 +81,11 @@ impl Wire {
             }
         }
         bail!("no such frame within {limit:?}")
+    }
+
+    /// Waits for just this frame.
+    pub fn await_frame(&self, frame: &[u8]) -> Result<()> {
+        self.find(SOON, |seen| (seen == frame).then_some(()))
     }
 
     /// All frames that arrived and were not read yet.
