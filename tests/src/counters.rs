@@ -72,7 +72,7 @@ impl Counters {
 
     /// How many flows of a Service were made.
     pub fn new_flows(&self, service: &Service, protocol: Protocol, family: Family) -> u64 {
-        self.get(&format!("services/{}/{protocol}/{family}/newFlows", service.name()))
+        self.get(&format!("services/{}/{protocol}/{family}/new_flows", service.name()))
     }
 
     fn programs(&self, what: &str) -> Vec<Program> {

@@ -2,10 +2,11 @@
 
 use crate::{
     host::Host,
-    plan::{Addresses, FAMILIES},
+    plan::{Addresses, FAMILIES, KINDS},
 };
-use std::{fmt::Write, net::SocketAddr};
-use svc_lb::compile::Family;
+use serde_json::Value;
+use std::{collections::BTreeSet, fmt::Write, net::SocketAddr};
+use svc_lb::compile::{Family, Protocol};
 
 /// The port of every ClusterIP.
 pub const PORT: u16 = 80;
@@ -53,14 +54,16 @@ impl Service {
         30000 + u16::from(self.number)
     }
 
-    /// Its endpoints: for each Service port and family the Service's name and the endpoint's address and
-    /// port.
-    pub fn endpoints(&self) -> Vec<(String, String)> {
-        let of = |family| {
-            let addresses = self.backends.iter().map(move |(_, its, port)| (its.of(family), *port));
-            addresses.map(|address| (self.name(), SocketAddr::from(address).to_string()))
+    /// What the agent of a node serves when it knows this Service.
+    pub fn served_by(&self, node: &Host) -> Vec<Served> {
+        let port = |(family, protocol)| Served {
+            name: self.name(),
+            protocol,
+            family,
+            frontends: [self.cluster_ip(family), (node.address(family), self.node_port()).into()].into(),
+            backends: self.backends.iter().map(|(_, its, port)| (its.of(family), *port).into()).collect(),
         };
-        FAMILIES.into_iter().flat_map(of).collect()
+        KINDS.map(port).into()
     }
 
     /// The Service and its EndpointSlices, one a family.
@@ -117,6 +120,45 @@ endpoints:
             }
         }
     }
+}
+
+/// A Service port in one family, with what leads to it and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Served {
+    /// `metadata.name` of the Service.
+    pub name: String,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Family.
+    pub family: Family,
+    /// Its addresses.
+    pub frontends: BTreeSet<SocketAddr>,
+    /// Its endpoints.
+    pub backends: BTreeSet<SocketAddr>,
+}
+
+impl Served {
+    /// An element of what `svc-lb get services -o json` prints; `None` if it is not of that form.
+    pub fn read(element: &Value) -> Option<Self> {
+        let (protocol, family) = (element["protocol"].as_str()?, element["family"].as_str()?);
+        Some(Self {
+            name: element["name"].as_str()?.to_owned(),
+            protocol: [Protocol::Tcp, Protocol::Udp]
+                .into_iter()
+                .find(|known| known.to_string() == protocol)?,
+            family: FAMILIES.into_iter().find(|known| known.to_string() == family)?,
+            frontends: addresses(&element["frontends"])?,
+            backends: addresses(&element["backends"])?,
+        })
+    }
+}
+
+fn addresses(list: &Value) -> Option<BTreeSet<SocketAddr>> {
+    let address = |element: &Value| {
+        let port = element["port"].as_u64()?.try_into().ok()?;
+        Some(SocketAddr::new(element["address"].as_str()?.parse().ok()?, port))
+    };
+    list.as_array()?.iter().map(address).collect()
 }
 
 /// A Node with both its addresses.

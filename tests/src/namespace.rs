@@ -75,6 +75,13 @@ impl Namespace {
             .with_context(|| format!("{}: cannot write {value} to {path}", self.name))
     }
 
+    /// The value in `/proc/sys/net/` + `path`.
+    pub fn sysctl(&self, path: &str) -> Result<String> {
+        let path = format!("/proc/sys/net/{path}");
+        let value = self.enter(|| std::fs::read_to_string(&path));
+        Ok(value.with_context(|| format!("{}: cannot read {path}", self.name))?.trim().to_owned())
+    }
+
     /// Reads a file of `/proc/net/`, which the kernel keeps for each namespace.
     pub fn proc_net(&self, file: &str) -> Result<String> {
         let path = format!("/proc/thread-self/net/{file}");

@@ -5,8 +5,9 @@ use crate::{
     binary,
     counters::Counters,
     host::{Host, INTERFACE},
+    links,
     losses::losses,
-    manifest::{self, Service, TARGET_PORT},
+    manifest::{self, Served, Service, TARGET_PORT},
     namespace::Namespace,
     nftables,
     plan::{CLUSTER_CIDR, SERVICE_RANGE},
@@ -59,6 +60,12 @@ impl Builder {
     /// One more flag for the agent.
     pub fn flag(mut self, name: &str, value: &str) -> Self {
         self.flags.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// One more flag for the agent, without a value.
+    pub fn switch(mut self, name: &str) -> Self {
+        self.flags.push(name.to_owned());
         self
     }
 
@@ -150,6 +157,14 @@ impl Rig {
         Ok(pod)
     }
 
+    /// Removes a pod of the node, its interface first.
+    pub fn remove_pod(&self, pod: Host) -> Result<()> {
+        let interface = veth(pod.name());
+        links::configure(self.node().namespace(), async |links| links.remove(&interface).await)?;
+        drop(pod);
+        Ok(())
+    }
+
     /// The node's address with a Service's nodePort.
     pub fn node_port(&self, service: &Service, family: Family) -> SocketAddr {
         SocketAddr::new(self.node().address(family), service.node_port())
@@ -158,7 +173,8 @@ impl Rig {
     /// Gives the agent these Services and no others, and waits until it serves them.
     pub fn apply(&self, services: &[&Service]) -> Result<()> {
         self.write(services)?;
-        until("the agent serves the Services", SOON, || Ok(self.serves(services)?.then_some(())))
+        let wanted = services.iter().flat_map(|service| service.served_by(self.node())).collect();
+        until("the agent serves the Services", SOON, || Ok((self.served()? == wanted).then_some(())))
     }
 
     /// Gives the agent these Services and no others.
@@ -205,6 +221,12 @@ impl Rig {
         self.agent().as_ref().context("no agent runs")?.signal(signal)
     }
 
+    /// What is pinned, by name.
+    pub fn pins(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(self.run.path("bpf"))?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
     /// Runs `svc-lb WORDS…` on the node to its end.
     pub fn svc_lb(&self, words: &[&str]) -> Result<Output> {
         let (subcommand, rest) = words.split_first().context("no subcommand")?;
@@ -246,15 +268,11 @@ impl Rig {
         namespaces.map(losses).collect::<Result<Vec<_>>>().map(|losses| losses.concat())
     }
 
-    /// Whether the agent has just the endpoints of these Services, and no other Services.
-    fn serves(&self, services: &[&Service]) -> Result<bool> {
-        let backends = self.json(&["get", "backends"])?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let served: BTreeSet<(String, String)> = (backends.as_array().context("no list of backends")?.iter())
-            .map(|backend| (text(&backend["service"]), text(&backend["address"])))
-            .collect();
-        let wanted = services.iter().flat_map(|service| service.endpoints()).collect();
-        Ok(served == wanted)
+    /// What the agent serves, as `svc-lb get services` prints it.
+    pub fn served(&self) -> Result<BTreeSet<Served>> {
+        let services = self.json(&["get", "services"])?;
+        let services = services.as_array().context("no list of services")?.iter().map(Served::read);
+        services.collect::<Option<_>>().context("a service of a strange form")
     }
 
     /// Waits until svc-lb serves an interface of the node.
