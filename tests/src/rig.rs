@@ -4,12 +4,11 @@ use crate::{
     agent::Agent,
     binary,
     counters::Counters,
-    host::{Host, INTERFACE},
+    host::Host,
     links,
     losses::losses,
     manifest::{self, Served, Service, TARGET_PORT},
     namespace::Namespace,
-    nftables,
     plan::{CLUSTER_CIDR, SERVICE_RANGE},
     private_run::PrivateRun,
     routed::{Network, veth},
@@ -36,6 +35,10 @@ const MANIFESTS: &str = "services";
 pub enum Xdp {
     /// XDP in the driver of the uplink.
     Native,
+    /// XDP in the stack.
+    Generic,
+    /// As the agent finds best.
+    Auto,
     /// tc alone.
     Off,
 }
@@ -92,12 +95,11 @@ impl Builder {
     pub fn start(self) -> Result<Rig> {
         let network = Network::build(self.offloads)?;
         if self.masquerade {
-            let pods = [manifest_cidr(CLUSTER_CIDR, 0)?, manifest_cidr(CLUSTER_CIDR, 1)?];
-            nftables::masquerade(network.node.namespace(), INTERFACE, &pods)?;
+            network.masquerade()?;
         }
         let xdp_peer = match self.xdp {
             Xdp::Native => Some(XdpPass::attach(&network.lan, network.node.name())?),
-            Xdp::Off => None,
+            Xdp::Generic | Xdp::Auto | Xdp::Off => None,
         };
         let run = PrivateRun::new()?;
         fs::create_dir(run.path(MANIFESTS))?;
@@ -106,10 +108,6 @@ impl Builder {
         rig.start_agent()?;
         Ok(rig)
     }
-}
-
-fn manifest_cidr(list: &str, index: usize) -> Result<ipnet::IpNet> {
-    Ok(list.split(',').nth(index).context("a CIDR of each family")?.parse()?)
 }
 
 /// The network, and the agent on its node.
@@ -200,6 +198,8 @@ impl Rig {
         let mut command = self.command("run")?;
         let xdp = match self.settings.xdp {
             Xdp::Native => "native",
+            Xdp::Generic => "generic",
+            Xdp::Auto => "auto",
             Xdp::Off => "off",
         };
         command.args(["--services", &format!("/run/{MANIFESTS}"), "--xdp-mode", xdp]);

@@ -12,7 +12,7 @@ use crate::{
     links::{self, Links},
     namespace::Namespace,
     nftables, offload,
-    plan::{Addresses, POD_GATEWAYS},
+    plan::{Addresses, CLUSTER_CIDR, POD_GATEWAYS},
     wait::{SOON, until},
 };
 use anyhow::Result;
@@ -84,6 +84,12 @@ impl Network {
     /// Which pods a node has.
     pub fn pod_cidr(node: u8) -> [IpNet; 2] {
         Addresses::pod(node, 0).with_prefixes(24, 64)
+    }
+
+    /// Makes the node masquerade its pods, as a CNI does, at random ports.
+    pub fn masquerade(&self) -> Result<()> {
+        let pods = CLUSTER_CIDR.split(',').map(str::parse).collect::<Result<Vec<IpNet>, _>>()?;
+        nftables::masquerade(self.node.namespace(), INTERFACE, &pods)
     }
 
     /// Each node reaches the other's pods, and the client all pods and ClusterIPs, by the nodes. What

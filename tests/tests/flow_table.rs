@@ -92,7 +92,7 @@ fn a_connection_without_a_free_source_port_is_dropped_and_counted(xdp: Xdp) -> R
     rig.apply(&[&service])?;
     let dropper = match xdp {
         Xdp::Native => XdpUplink,
-        Xdp::Off => TcUplinkIngress,
+        _ => TcUplinkIngress,
     };
     for (family, protocol) in KINDS {
         let target = rig.node_port(&service, family);

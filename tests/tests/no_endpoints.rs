@@ -34,7 +34,7 @@ fn a_service_without_endpoints_refuses_clients_outside_at_once(xdp: Xdp) -> Resu
     rig.apply(&[&service])?;
     let rejecter = match xdp {
         Xdp::Native => XdpUplink,
-        Xdp::Off => TcUplinkIngress,
+        _ => TcUplinkIngress,
     };
     for (family, protocol) in KINDS {
         let work = rig.work_of(|| {
@@ -87,7 +87,7 @@ fn a_cluster_ip_is_not_reachable_from_outside(xdp: Xdp) -> Result<()> {
     rig.apply(&[&service])?;
     let dropper = match xdp {
         Xdp::Native => XdpUplink,
-        Xdp::Off => TcUplinkIngress,
+        _ => TcUplinkIngress,
     };
     for (family, protocol) in KINDS {
         let work = rig.work_of(|| {

@@ -12,6 +12,7 @@ with_and_without_xdp!(
     a_backend_on_the_node_itself_sees_the_clients_own_address,
     a_pod_reaches_a_node_port_of_its_node,
     a_node_that_masquerades_its_pods_serves_all_the_same,
+    the_node_itself_may_call_from_a_port_that_is_a_node_port,
 );
 
 fn a_local_backend_sees_the_clients_own_address(xdp: Xdp) -> Result<()> {
@@ -52,7 +53,7 @@ fn a_remote_backend_sees_the_nodes_address(xdp: Xdp) -> Result<()> {
 fn remote_backend_sees_the_node(rig: &Rig, backend: &Host, xdp: Xdp) -> Result<()> {
     let finisher = match xdp {
         Xdp::Native => XdpUplink,
-        Xdp::Off => TcUplinkIngress,
+        _ => TcUplinkIngress,
     };
     let service = Service::number(1).behind([backend]);
     rig.apply(&[&service])?;
@@ -94,4 +95,23 @@ fn a_node_that_masquerades_its_pods_serves_all_the_same(xdp: Xdp) -> Result<()> 
     let (local, remote) = (rig.pod("local")?, rig.remote_pod("backend")?);
     local_backend_sees_the_client(&rig, &local)?;
     remote_backend_sees_the_node(&rig, &remote, xdp)
+}
+
+fn the_node_itself_may_call_from_a_port_that_is_a_node_port(xdp: Xdp) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).start()?;
+    let backend = rig.pod("backend")?;
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    rig.client().serve(TARGET_PORT)?;
+    for (family, protocol) in KINDS {
+        let target = (rig.client().address(family), TARGET_PORT).into();
+        let work = rig.work_of(|| {
+            let answer = rig.node().dial(protocol, target).from_port(service.node_port()).ask()?;
+            assert_eq!(answer.client, rig.node_port(&service, family));
+            Ok(())
+        })?;
+        assert!(work.is_empty(), "{protocol} {family}: {work:?}");
+        assert_eq!(rig.client().dial(protocol, rig.node_port(&service, family)).ask()?.by, "backend");
+    }
+    Ok(())
 }

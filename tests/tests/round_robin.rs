@@ -48,7 +48,7 @@ fn three_hundred_connections_from_outside_reach_three_backends_a_hundred_times_e
         assert_eq!(work.new_flows(&service, protocol, family), 300);
         let (forwarders, repliers) = match xdp {
             Xdp::Native => (vec![XdpUplink, TcUplinkIngress], vec![XdpUplink, TcUplinkEgress]),
-            Xdp::Off => (vec![TcUplinkIngress], vec![TcUplinkIngress, TcUplinkEgress]),
+            _ => (vec![TcUplinkIngress], vec![TcUplinkIngress, TcUplinkEgress]),
         };
         assert_eq!((work.forwarded_by(), work.replied_by()), (forwarders, repliers));
     }
