@@ -11,6 +11,7 @@ use std::{
     fmt,
     io::{self, BufRead, BufReader, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::Duration,
 };
@@ -90,6 +91,7 @@ impl<'a> Dial<'a> {
 
     /// Asks so often, each time by a new connection.
     pub fn times(&self, count: usize) -> io::Result<Tally> {
+        // Shares that differ by one at most, and add up to the count.
         let share = |thread| (count + thread) / self.threads;
         self.namespace.enter(|| {
             thread::scope(|scope| {
@@ -144,6 +146,9 @@ impl<'a> Dial<'a> {
 
     fn exchange_here(&self) -> io::Result<Exchange> {
         let socket = self.socket(Type::DGRAM)?;
+        if self.source.port() == 0 {
+            bind_to_unused_port(&socket, self.source.ip())?;
+        }
         socket.connect(&self.target.into())?;
         Ok(Exchange { socket: socket.into() })
     }
@@ -156,6 +161,21 @@ impl<'a> Dial<'a> {
             socket.bind(&self.source.into())?;
         }
         Ok(socket)
+    }
+}
+
+/// Binds to a port that no other call has had for long. The kernel gives ports at random, and to one
+/// that was used a moment ago a load balancer may still know the conversation.
+fn bind_to_unused_port(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    const FIRST: u16 = 33000;
+    const COUNT: u16 = 27000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
+        match socket.bind(&SocketAddr::new(address, port).into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            result => return result,
+        }
     }
 }
 
