@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod binary;
 pub mod bulk;
+pub mod conversation;
 pub mod counters;
 pub mod dial;
 pub mod frame;

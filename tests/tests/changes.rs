@@ -9,7 +9,8 @@ use std::{
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
-    dial::{Dial, Standing},
+    conversation::Standing,
+    dial::Dial,
     load,
     manifest::TARGET_PORT,
     plan::{FAMILIES, KINDS},

@@ -14,7 +14,7 @@ use svc_lb_common::counters::{
 };
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
-    dial::{Connection, Exchange, Standing},
+    conversation::{Connection, Exchange, Standing},
     frame::{Packet, Path},
     plan::{FAMILIES, KINDS},
     rig::Builder,

@@ -6,7 +6,7 @@ use svc_lb::compile::Protocol;
 use svc_lb_common::counters::Program::{
     TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
 };
-use svc_lb_tests::{Host, Rig, Service, Xdp, dial::Standing, plan::KINDS, with_and_without_xdp};
+use svc_lb_tests::{Host, Rig, Service, Xdp, conversation::Standing, plan::KINDS, with_and_without_xdp};
 
 with_and_without_xdp!(
     three_hundred_connections_from_outside_reach_three_backends_a_hundred_times_each,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::net::SocketAddr;
 use svc_lb::compile::{Family, Protocol};
-use svc_lb_tests::{Host, Rig, Service, Xdp, dial::Answer, plan::KINDS, with_and_without_xdp};
+use svc_lb_tests::{Host, Rig, Service, Xdp, conversation::Answer, plan::KINDS, with_and_without_xdp};
 
 /// The port that the client uses for both; outside of what is reserved for SNAT.
 const PORT: u16 = 41000;
