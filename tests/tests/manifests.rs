@@ -8,7 +8,7 @@ use svc_lb::compile::Family;
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
     manifest::{Served, TARGET_PORT},
-    plan::FAMILIES,
+    plan::{FAMILIES, KINDS},
     wait::{SOON, until},
     with_and_without_xdp,
 };
@@ -111,6 +111,20 @@ fn addresses_and_ports_that_are_left_out_are_given_shown_and_kept() -> Result<()
         let served = rig.served()?;
         assert_eq!(frontends(&served, "web").as_ref(), Some(&given));
         assert_eq!(frontends(&served, "another").as_ref(), Some(&others));
+    }
+    Ok(())
+}
+
+#[test]
+fn slices_of_one_service_may_name_different_ports() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let (pod, one, other) = (rig.pod("pod")?, rig.pod("one")?, rig.pod("other")?);
+    other.serve(9090)?;
+    let service = Service::number(1).behind([&one]).and(&other, 9090);
+    rig.apply(&[&service])?;
+    for (family, protocol) in KINDS {
+        let tally = pod.dial(protocol, service.cluster_ip(family)).times(20)?;
+        assert_eq!(tally, [("one", 10), ("other", 10)]);
     }
     Ok(())
 }
