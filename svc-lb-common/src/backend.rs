@@ -4,7 +4,7 @@ use crate::address::{Address, Be16, Ipv4, Ipv6};
 use bytemuck::{Pod, Zeroable};
 
 /// How many backends there may be in one family: the size of `BACKENDS_V4/6`.
-pub const MAX_BACKENDS: u32 = 1 << 20;
+pub const MAX_BACKENDS: u32 = 1 << 19;
 
 /// The value of `BACKENDS_V4/6`; the key is the backend's index. An entry belongs to one service.
 #[repr(C)]

@@ -2,10 +2,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// How many service ids there may be: the size of `SERVICES` and `COUNTERS`. Id 0 is never given.
-pub const MAX_SERVICES: u32 = 1 << 17;
+/// How many service ids there may be: the size of `SERVICES` and `COUNTERS`. Id 0 is never given. Every
+/// processor has counters for each of them, 2.5 MiB in all.
+pub const MAX_SERVICES: u32 = 1 << 16;
 
-/// How many slots there may be: the size of `SLOTS`.
+/// How many slots there may be: the size of `SLOTS`. Every backend may be in two lists, and a list that
+/// changes has its old slots and its new ones for a while.
 pub const MAX_SLOTS: u32 = 1 << 21;
 
 /// How many cursors there may be: the size of `CURSORS`, two lists a service.

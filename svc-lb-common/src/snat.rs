@@ -1,6 +1,7 @@
 //! Which source port a translated flow tries.
 
 use crate::address::{Address, Tuple};
+use core::fmt;
 
 /// How many ports are tried before the flow is refused.
 pub const ATTEMPTS: u32 = 32;
@@ -28,6 +29,13 @@ impl PortRange {
         let length = u32::from(self.last.wrapping_sub(self.first)) + 1;
         let offset = hash.wrapping_add(attempt).checked_rem(length).unwrap_or(0);
         self.first.wrapping_add(offset as u16)
+    }
+}
+
+impl fmt::Display for PortRange {
+    /// As the flags spell it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
     }
 }
 

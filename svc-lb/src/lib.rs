@@ -14,13 +14,17 @@
 //! - [`cli`]: one file a subcommand
 //! - [`options`]: the values of options that more than one of them reads
 //! - [`state_dir`], [`status`]: what the agent keeps, and what it says of itself
+//! - [`health`], [`metrics`], [`server`]: what it answers over HTTP
 
 pub mod cli;
 pub mod cluster;
 pub mod compile;
 pub mod dataplane;
+pub mod health;
+pub mod metrics;
 pub mod node;
 pub mod options;
+pub mod server;
 pub mod source;
 pub mod state_dir;
 pub mod status;

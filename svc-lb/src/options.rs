@@ -1,7 +1,7 @@
 //! The values of options that more than one part of the agent reads, as they are spelt.
 
 use ipnet::IpNet;
-use std::{fmt, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr};
 use svc_lb_common::snat::PortRange;
 
 /// `--xdp-mode`: which XDP program an uplink gets.
@@ -75,6 +75,22 @@ impl fmt::Display for NodePortAddresses {
                 f.pad(&ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
             }
         }
+    }
+}
+
+/// Where a server listens; empty: nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindAddress(pub Option<SocketAddr>);
+
+impl FromStr for BindAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let expected = || "expected address:port, such as 0.0.0.0:10256 or [::]:10256".to_owned();
+        text.parse().map(|address| Self(Some(address))).map_err(|_| expected())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,10 @@ pub const DEFAULT: &str = "/var/lib/svc-lb";
 /// A directory of small JSON files, each replaced as a whole.
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
+
+/// Held by the one agent of a state directory.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is locked as long as it is open")] fs::File);
 
 /// Why a file of the state directory could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +63,18 @@ impl StateDir {
         }
     }
 
-    /// Replaces a file at once: a reader sees the old one or the new one, also after a crash.
+    /// Replaces a file at once: a reader sees the old one or the new one. For what means nothing after
+    /// the machine was restarted, because it may not have reached the disk.
     pub fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
+        self.replace(name, value, false)
+    }
+
+    /// As [`Self::write`], and it outlives a loss of power.
+    pub fn write_durably<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
+        self.replace(name, value, true)
+    }
+
+    fn replace<T: Serialize>(&self, name: &str, value: &T, durably: bool) -> Result<(), StateError> {
         let path = self.0.join(name);
         let mut bytes = match serde_json::to_vec_pretty(value) {
             Ok(bytes) => bytes,
@@ -67,11 +82,32 @@ impl StateDir {
         };
         bytes.push(b'\n');
         let temporary = self.0.join(format!(".{name}.new"));
-        fs::create_dir_all(&self.0)
-            .and_then(|()| fs::write(&temporary, bytes))
-            .and_then(|()| fs::File::open(&temporary)?.sync_all())
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|source| StateError::File { path, source })
+        let replace = || {
+            fs::create_dir_all(&self.0)?;
+            let mut file = fs::File::create(&temporary)?;
+            file.write_all(&bytes)?;
+            if durably {
+                file.sync_all()?;
+            }
+            fs::rename(&temporary, &path)
+        };
+        replace().map_err(|source| StateError::File { path: path.clone(), source })
+    }
+
+    /// Makes this process the one agent of the directory, as long as the lock is kept; `None` while another
+    /// one is. The kernel gives the lock up for a process that ends, however it ends.
+    pub fn try_lock(&self) -> Result<Option<Lock>, StateError> {
+        let path = self.0.join("lock");
+        let lock = || {
+            fs::create_dir_all(&self.0)?;
+            let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            match file.try_lock() {
+                Ok(()) => Ok(Some(Lock(file))),
+                Err(fs::TryLockError::WouldBlock) => Ok(None),
+                Err(fs::TryLockError::Error(error)) => Err(error),
+            }
+        };
+        lock().map_err(|source| StateError::File { path: path.clone(), source })
     }
 
     /// Removes a file, if it is there.
@@ -81,5 +117,42 @@ impl StateDir {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::File { path, source }),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_and_go() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let state = StateDir::new(parent.path().join("made/when/needed"));
+        assert_eq!(state.read::<Vec<u8>>("some.json").expect("no file"), None);
+        state.write("some.json", &[1, 2]).expect("a file");
+        assert_eq!(state.read("some.json").expect("a file"), Some(vec![1, 2]));
+        state.write_durably("some.json", &[3]).expect("a file");
+        assert_eq!(state.read("some.json").expect("a file"), Some(vec![3]));
+        state.remove("some.json").expect("removed");
+        state.remove("some.json").expect("nothing to remove");
+        assert_eq!(state.path().read_dir().map(Iterator::count).expect("a directory"), 0);
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_lock() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let state = StateDir::new(directory.path().join("made/when/needed"));
+        let lock = state.try_lock().expect("a lock file").expect("the lock");
+        assert!(state.try_lock().expect("a lock file").is_none());
+        drop(lock);
+        assert!(state.try_lock().expect("a lock file").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("some.json"), "{").expect("a file");
+        let error = StateDir::new(directory.path()).read::<Vec<u8>>("some.json").expect_err("no JSON");
+        assert!(error.to_string().contains("some.json: "), "{error}");
     }
 }

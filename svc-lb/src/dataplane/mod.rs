@@ -1,1 +1,147 @@
-//! Load, attach, pin, typed maps, sync, expiry: the only place that knows aya.
+//! The kernel side, as the agent sees it: load, attach, pin, typed maps, sync, expiry. The only place
+//! that knows aya, and the only one that touches a map.
+//!
+//! - [`Dataplane`]: everything of a running agent
+//! - [`view::View`]: what the pinned maps hold, also while no agent runs
+//! - [`cleanup`]: nothing is left
+//!
+//! A sync is a [`plan`](State::plan), which is pure, and its writing ([`sync`]). What an earlier agent
+//! left in the maps is read back ([`adopt`]) before the first one.
+
+mod adopt;
+mod attach;
+mod batch;
+mod bpffs;
+mod clock;
+mod element;
+mod error;
+mod index;
+mod interfaces;
+mod load;
+mod maps;
+mod name;
+mod options;
+mod place;
+mod plan;
+mod state;
+mod sweep;
+mod sync;
+mod syscall;
+mod typed;
+pub mod view;
+
+pub use error::DataplaneError;
+pub use options::Options;
+pub use plan::Refusal;
+pub use sweep::Swept;
+pub use sync::SyncReport;
+pub use typed::MapError;
+
+use crate::{compile::Tables, node::Facts, status::Attachment};
+use aya::Ebpf;
+use clock::Clock;
+use interfaces::Interfaces;
+use maps::Maps;
+use state::State;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use sweep::Sweep;
+use syscall::Access;
+
+/// The programs and maps of a running agent. Dropped, it leaves them all in force: maps and links are
+/// pinned.
+pub struct Dataplane {
+    pin_dir: PathBuf,
+    ebpf: Ebpf,
+    maps: Maps,
+    clock: Clock,
+    interfaces: Interfaces,
+    /// What the maps hold; `None` before the first sync and after one that failed.
+    state: Option<State>,
+    sweep: Sweep,
+}
+
+impl Dataplane {
+    /// Loads the programs and makes the maps, or adopts those that an earlier agent pinned. Nothing is
+    /// attached yet, and what is attached goes on as it is.
+    pub fn open(options: &Options) -> Result<Self, DataplaneError> {
+        let ebpf = load::load(options)?;
+        let maps = Maps::open(&options.pin_dir, Access::Write)?;
+        let interfaces = Interfaces::new(&options.pin_dir, options.xdp_mode, &maps)?;
+        maps::remove_other_layouts(&options.pin_dir)?;
+        Ok(Self {
+            pin_dir: options.pin_dir.clone(),
+            ebpf,
+            clock: Clock::open(&options.pin_dir)?,
+            maps,
+            interfaces,
+            state: None,
+            sweep: Sweep::new(options.timeouts),
+        })
+    }
+
+    /// Brings the maps to the tables by writing the difference. Call it before the first
+    /// [`Self::set_interfaces`], so that a program finds the services when it sees its first packet.
+    /// An error leaves the maps in a state in which every frontend has its old or its new list; the
+    /// next call reads them and goes on from there.
+    pub fn sync(&mut self, tables: &Tables) -> Result<SyncReport, MapError> {
+        let now = Instant::now();
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None => State::adopt(&self.maps.contents()?, self.maps.limits(), now),
+        };
+        let plan = state.plan(tables, now);
+        plan.apply(&mut &self.maps)?;
+        self.state = Some(state);
+        Ok(SyncReport { writes: plan.writes(), refusals: plan.refusals })
+    }
+
+    /// Attaches to the interfaces that are served, and detaches from all others; only those that are
+    /// new or have changed take work. `node`: the node's addresses, at most one a family. A program
+    /// that cannot be attached is in the result with its reason, and tried again the next time.
+    pub fn set_interfaces(
+        &mut self,
+        facts: &Facts,
+        node: &[IpAddr],
+    ) -> Result<Vec<Attachment>, DataplaneError> {
+        self.interfaces.set(&mut self.ebpf, &self.maps, facts, node)
+    }
+
+    /// One step of a walk over the flow tables that deletes what is past its timeout. It only gives
+    /// back memory: a walk every ten seconds or so is enough, with pauses between its steps.
+    pub fn sweep(&mut self) -> Result<Swept, DataplaneError> {
+        let now = self.clock.now()?;
+        Ok(self.sweep.step(&self.maps, now)?)
+    }
+
+    /// What the programs counted, and how full the tables are; the flow tables as the last finished
+    /// sweep left them.
+    pub fn statistics(&self) -> Result<view::Statistics, MapError> {
+        view::statistics(&self.maps, self.sweep.counted())
+    }
+
+    /// The services, with what was counted for each.
+    pub fn services(&self) -> Result<Vec<view::Service>, MapError> {
+        view::services(&self.maps)
+    }
+
+    /// Detaches the programs and removes every pin (`--detach-on-exit`).
+    pub fn detach(self) -> Result<(), DataplaneError> {
+        let Self { pin_dir, .. } = self;
+        cleanup(&pin_dir)
+    }
+}
+
+/// Detaches the programs and removes every pin of any version, whether an agent runs or not.
+pub fn cleanup(pin_dir: &Path) -> Result<(), DataplaneError> {
+    attach::detach_all(pin_dir)?;
+    maps::remove(pin_dir)?;
+    bpffs::remove(&pin_dir.join(clock::PROGRAM))?;
+    bpffs::remove_if_empty(pin_dir)
+}
+
+#[cfg(test)]
+mod tests;

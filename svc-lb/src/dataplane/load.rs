@@ -1,0 +1,181 @@
+//! Loads the programs and their maps. Maps are pinned, and a map that an earlier agent pinned is used
+//! again if it is what this version would make.
+
+use super::{
+    bpffs, clock,
+    error::{DataplaneError, chain},
+    maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES},
+    name::ServiceName,
+    options::Options,
+    syscall::{MapInfo, pinned_map_info},
+};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::MapData,
+    programs::{Program as AyaProgram, ProgramError},
+};
+use aya_obj::{EbpfSectionKind, generated::bpf_map_type::BPF_MAP_TYPE_HASH};
+use std::{collections::BTreeMap, path::Path};
+use svc_lb_common::{counters::Program, service::MAX_SERVICES};
+
+/// The eBPF object, built by the build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SVC_LB_EBPF_OBJECT"));
+
+/// `BPF_F_NO_PREALLOC`: memory only for the elements that are there.
+const NO_PREALLOC: u32 = 1;
+
+/// How many lines of the verifier's words an error keeps: the last ones say what is wrong.
+const LOG_LINES: usize = 25;
+/// How many characters of each.
+const LOG_WIDTH: usize = 200;
+
+/// Maps that hold each other's numbers, flow tables apart: if one is made anew, all are.
+const LINKED: [&str; 7] =
+    ["SERVICES", SERVICE_NAMES, "SLOTS", "BACKENDS_V4", "BACKENDS_V6", "FRONTENDS_V4", "FRONTENDS_V6"];
+
+/// Makes or adopts the maps, and loads the programs.
+pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
+    bpffs::prepare(&options.pin_dir)?;
+    let directory = maps::directory(&options.pin_dir);
+    bpffs::create(&directory)?;
+    let definitions = definitions(options)?;
+    discard(&directory, &definitions)?;
+    make_names(&directory)?;
+
+    let processors = aya::util::nr_cpus().map_err(|(path, error)| object(&format!("{path}: {error}")))?;
+    let config = options.config(processors as u32);
+    let mut loader = EbpfLoader::new();
+    loader.override_global("CONFIG", bytemuck::bytes_of(&config), true);
+    for (name, info) in definitions.iter().filter(|(name, _)| *name != SERVICE_NAMES) {
+        loader.map_pin_path(name, directory.join(name));
+        loader.map_max_entries(name, info.max_entries);
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(|error| object(&chain(&error)))?;
+    for program in Program::ALL.map(Program::name).into_iter().chain([clock::PROGRAM]) {
+        load_program(&mut ebpf, program)?;
+    }
+    pin_clock(&mut ebpf, &options.pin_dir)?;
+    Ok(ebpf)
+}
+
+/// What each map is to be, by name.
+fn definitions(options: &Options) -> Result<BTreeMap<String, MapInfo>, DataplaneError> {
+    let parsed = aya_obj::Object::parse(OBJECT).map_err(|error| object(&chain(&error)))?;
+    let is_map = |kind| matches!(kind, EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps);
+    let mut definitions: BTreeMap<String, MapInfo> = parsed
+        .maps
+        .iter()
+        .filter(|(_, map)| is_map(map.section_kind()))
+        .map(|(name, map)| {
+            let max_entries = match name.as_str() {
+                name if FLOWS.contains(&name) => options.flow_entries,
+                name if NEW_FLOWS.contains(&name) => options.new_flow_entries(),
+                _ => map.max_entries(),
+            };
+            let info = MapInfo {
+                kind: map.map_type(),
+                id: 0,
+                key_size: map.key_size(),
+                value_size: map.value_size(),
+                max_entries,
+                flags: map.map_flags(),
+            };
+            (name.clone(), info)
+        })
+        .collect();
+    let names = MapInfo {
+        kind: BPF_MAP_TYPE_HASH as u32,
+        id: 0,
+        key_size: size_of::<u32>() as u32,
+        value_size: size_of::<ServiceName>() as u32,
+        max_entries: MAX_SERVICES,
+        flags: NO_PREALLOC,
+    };
+    definitions.insert(SERVICE_NAMES.to_owned(), names);
+    Ok(definitions)
+}
+
+/// Removes the pins of maps that are not what they are to be. The programs that run keep those maps
+/// until they are replaced.
+fn discard(directory: &Path, definitions: &BTreeMap<String, MapInfo>) -> Result<(), DataplaneError> {
+    let mut pinned = BTreeMap::new();
+    for name in bpffs::list(directory)? {
+        let path = directory.join(&name);
+        let info = pinned_map_info(&path).map_err(|source| DataplaneError::Pin { path, source })?;
+        pinned.insert(name, MapInfo { id: 0, ..info });
+    }
+    if pinned.is_empty() {
+        return Ok(());
+    }
+    let fits = |name: &str| pinned.get(name) == definitions.get(name);
+    let all = !LINKED.iter().all(|name| fits(name));
+    let is_linked = |name: &str| [&LINKED[..], &FLOWS, &NEW_FLOWS].iter().any(|names| names.contains(&name));
+    for (name, info) in &pinned {
+        if !fits(name) || all && is_linked(name) {
+            bpffs::remove(&directory.join(name))?;
+            let lost = if FLOWS.contains(&name.as_str()) { ", its flows are lost" } else { "" };
+            let wanted = definitions.get(name).map_or_else(|| "gone".to_owned(), describe);
+            tracing::warn!(
+                "the pinned map {name} is made anew{lost}: it is {}, and should be {wanted}",
+                describe(info)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A map in words.
+fn describe(info: &MapInfo) -> String {
+    let MapInfo { kind, key_size, value_size, max_entries, flags, .. } = info;
+    format!("of kind {kind}, {max_entries} entries of {key_size} + {value_size} bytes, flags {flags}")
+}
+
+/// Makes the map that no program knows.
+fn make_names(directory: &Path) -> Result<(), DataplaneError> {
+    let path = directory.join(SERVICE_NAMES);
+    if path.exists() {
+        return Ok(());
+    }
+    aya::maps::HashMap::<MapData, u32, [u8; size_of::<ServiceName>()]>::create(MAX_SERVICES, NO_PREALLOC)
+        .map_err(|error| object(&chain(&error)))?
+        .pin(&path)
+        .map_err(|error| object(&chain(&error)))
+}
+
+/// Has the kernel verify a program.
+fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), DataplaneError> {
+    let result = match ebpf.program_mut(program) {
+        Some(AyaProgram::Xdp(xdp)) => xdp.load(),
+        Some(AyaProgram::SchedClassifier(classifier)) => classifier.load(),
+        _ => return Err(object(&format!("the object has no program {program}"))),
+    };
+    result.map_err(|error| match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let (reason, log) = (io_error.to_string(), tail(&verifier_log.to_string()));
+            DataplaneError::Program { program, reason, log }
+        }
+        error => DataplaneError::Program { program, reason: chain(&error), log: String::new() },
+    })
+}
+
+/// The last lines of a text, each cut to a readable length: the verifier lists every register.
+fn tail(text: &str) -> String {
+    let lines: Vec<String> =
+        text.trim_end().lines().map(|line| line.chars().take(LOG_WIDTH).collect()).collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// Pins the clock, for those who read the maps while the agent is down.
+fn pin_clock(ebpf: &mut Ebpf, pin_dir: &Path) -> Result<(), DataplaneError> {
+    let path = pin_dir.join(clock::PROGRAM);
+    bpffs::remove(&path)?;
+    let pinned = match ebpf.program_mut(clock::PROGRAM) {
+        Some(program) => program.pin(&path),
+        None => return Ok(()),
+    };
+    pinned.map_err(|error| DataplaneError::Pin { path, source: std::io::Error::other(chain(&error)) })
+}
+
+fn object(reason: &str) -> DataplaneError {
+    DataplaneError::Object(reason.to_owned())
+}

@@ -1,0 +1,235 @@
+//! What the maps hold, as the agent knows it: the writes of the next sync are the difference to this.
+
+use super::{
+    element::{Backend, FrontendKey},
+    index::{Indexes, Ranges},
+};
+use crate::compile::{Family, ServicePort};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
+use svc_lb_common::{
+    frontend::Frontend,
+    service::{Service, SlotRange},
+};
+
+/// One thing for each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerFamily<T> {
+    /// IPv4's.
+    pub v4: T,
+    /// IPv6's.
+    pub v6: T,
+}
+
+impl<T> PerFamily<T> {
+    /// A family's.
+    pub fn of(&self, family: Family) -> &T {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    /// A family's, to change it.
+    pub fn of_mut(&mut self, family: Family) -> &mut T {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// How much the maps hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Service ids; the first one is 1.
+    pub services: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Backends of one family.
+    pub backends: u32,
+    /// Frontends and addresses of one family.
+    pub frontends: u32,
+}
+
+/// What was found in the maps.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// `SERVICE_NAMES`; `None` for a name that no agent wrote.
+    pub names: BTreeMap<u32, Option<Arc<ServicePort>>>,
+    /// `SERVICES`.
+    pub services: BTreeMap<u32, Service>,
+    /// The part of `SLOTS` that services refer to.
+    pub slots: BTreeMap<u32, u32>,
+    /// `BACKENDS_V4/6`, up to the last one that was ever used.
+    pub backends: PerFamily<Vec<Backend>>,
+    /// `FRONTENDS_V4/6`.
+    pub frontends: BTreeMap<FrontendKey, Frontend>,
+}
+
+/// The maps' contents, and which numbers are free.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) limits: Limits,
+    pub(super) ids: Indexes,
+    pub(super) slots: Ranges,
+    pub(super) backends: PerFamily<Backends>,
+    /// By service id. An id without a name is what an interrupted sync left.
+    pub(super) services: BTreeMap<u32, Entry>,
+    pub(super) names: HashMap<Arc<ServicePort>, u32>,
+    pub(super) frontends: HashMap<FrontendKey, Frontend>,
+    pub(super) frontend_counts: PerFamily<u32>,
+    /// Live backends that no service has: what a damaged map may hold.
+    pub(super) strays: Vec<(u32, Backend)>,
+}
+
+/// The backend indexes of one family.
+#[derive(Clone, Debug)]
+pub(super) struct Backends {
+    pub indexes: Indexes,
+    /// Of every index that was ever used.
+    pub generations: Vec<u32>,
+}
+
+/// One service id.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    /// What it stands for.
+    pub name: Option<Arc<ServicePort>>,
+    /// Its element of `SERVICES`; `None` if it has none or a damaged one.
+    pub service: Option<Service>,
+    /// The backend indexes in its two lists.
+    pub lists: [Vec<u32>; 2],
+    /// Its live backends and their indexes.
+    pub backends: BTreeMap<SocketAddr, u32>,
+    /// Whether a sync has seen it since the agent started: no backend lives that is in no list.
+    pub settled: bool,
+}
+
+impl Entry {
+    /// Whether the maps hold exactly these lists for it.
+    pub fn holds(&self, lists: [&[SocketAddr]; 2]) -> bool {
+        let same = |(held, wanted): (&Vec<u32>, &[SocketAddr])| {
+            held.iter().map(Some).eq(wanted.iter().map(|endpoint| self.backends.get(endpoint)))
+        };
+        self.settled && self.service.is_some() && self.lists.iter().zip(lists).all(same)
+    }
+
+    /// The slots that it has, and the list in them. A range that two lists share comes once, an
+    /// empty one not at all.
+    pub fn ranges(&self) -> impl Iterator<Item = (SlotRange, &[u32])> {
+        let ranges = self.service.into_iter().flat_map(|service| {
+            let shared = service.internal == service.external;
+            [Some(service.internal), (!shared).then_some(service.external)]
+        });
+        let lists = self.lists.iter().map(Vec::as_slice);
+        ranges
+            .zip(lists)
+            .filter_map(|(range, list)| Some((range?, list)))
+            .filter(|(_, list)| !list.is_empty())
+    }
+}
+
+impl State {
+    /// The state of empty maps.
+    pub fn new(limits: Limits) -> Self {
+        let backends = Backends { indexes: Indexes::new(0..limits.backends), generations: Vec::new() };
+        Self {
+            limits,
+            ids: Indexes::new(1..limits.services),
+            slots: Ranges::new(limits.slots),
+            backends: PerFamily { v4: backends.clone(), v6: backends },
+            services: BTreeMap::new(),
+            names: HashMap::new(),
+            frontends: HashMap::new(),
+            frontend_counts: PerFamily::default(),
+            strays: Vec::new(),
+        }
+    }
+
+    /// The state of maps that an earlier agent wrote, perhaps not to the end: whatever does not fit
+    /// together counts as not there, so that the next sync writes or removes it.
+    pub fn adopt(contents: &Contents, limits: Limits, now: Instant) -> Self {
+        let mut state = Self::new(limits);
+        for (&id, name) in &contents.names {
+            let known = name.as_ref().is_some_and(|name| state.names.contains_key(name));
+            let name = name.clone().filter(|_| !known);
+            if let Some(name) = &name {
+                state.names.insert(Arc::clone(name), id);
+            }
+            state.services.insert(id, Entry { name, ..Entry::default() });
+        }
+        for (&id, &service) in &contents.services {
+            let lists = state.claim(id, &service, &contents.slots, now);
+            let entry = state.services.entry(id).or_default();
+            entry.service = lists.is_some().then_some(service);
+            entry.lists = lists.unwrap_or_default();
+        }
+        for family in [Family::V4, Family::V6] {
+            state.adopt_backends(contents.backends.of(family), family, now);
+        }
+        let end = state.services.keys().next_back().map_or(0, |id| id.saturating_add(1));
+        state.ids.adopt(end, |id| state.services.contains_key(&id), now);
+        for (&key, &frontend) in &contents.frontends {
+            state.frontends.insert(key, frontend);
+            *state.frontend_counts.of_mut(key.family()) += 1;
+        }
+        state
+    }
+
+    /// Claims the ranges of a service and reads its lists; `None` if they cannot be as they are.
+    fn claim(
+        &mut self,
+        id: u32,
+        service: &Service,
+        slots: &BTreeMap<u32, u32>,
+        now: Instant,
+    ) -> Option<[Vec<u32>; 2]> {
+        let Service { internal, external } = *service;
+        let read = |range: SlotRange| {
+            let end = range.first.checked_add(range.length)?;
+            let list: Vec<u32> = slots.range(range.first..end).map(|(_, backend)| *backend).collect();
+            (list.len() == range.length as usize).then_some(list)
+        };
+        let lists = [read(internal)?, read(external)?];
+        let shared = internal == external;
+        if internal.cursor != cursors(id)[0] || external.cursor != cursors(id)[usize::from(!shared)] {
+            return None;
+        }
+        let mut claim = |range: SlotRange| range.length == 0 || self.slots.claim(range.first, range.length);
+        if !claim(internal) {
+            return None;
+        }
+        if !shared && !claim(external) {
+            self.slots.give_back(internal.first, internal.length, now);
+            return None;
+        }
+        Some(lists)
+    }
+
+    fn adopt_backends(&mut self, found: &[Backend], family: Family, now: Instant) {
+        let mut live = BTreeSet::new();
+        for (index, backend) in (0..).zip(found).filter(|(_, backend)| backend.live) {
+            live.insert(index);
+            match self.services.get_mut(&backend.service) {
+                Some(entry) if !entry.backends.contains_key(&backend.endpoint) => {
+                    entry.backends.insert(backend.endpoint, index);
+                }
+                _ => self.strays.push((index, *backend)),
+            }
+        }
+        let backends = self.backends.of_mut(family);
+        backends.generations = found.iter().map(|backend| backend.generation).collect();
+        backends.indexes.adopt(found.len() as u32, |index| live.contains(&index), now);
+    }
+}
+
+/// The two cursors of a service; equal lists share the first.
+pub(super) fn cursors(id: u32) -> [u32; 2] {
+    let first = id.wrapping_mul(2);
+    [first, first + 1]
+}

@@ -1,0 +1,80 @@
+//! Writes a plan to the maps.
+
+use super::{
+    element::{Backend, FrontendKey},
+    maps::{FamilyMaps, FamilyNames, Maps},
+    name::ServiceName,
+    plan::{Refusal, Sink},
+    typed::MapError,
+};
+use crate::compile::ServicePort;
+use std::sync::Arc;
+use svc_lb_common::{frontend::Frontend, service::Service};
+
+/// What a sync did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// How many elements of maps were written or deleted.
+    pub writes: usize,
+    /// What does not fit into the maps; all else is in force.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Sink for &Maps {
+    type Error = MapError;
+
+    fn set_names(&mut self, names: &[(u32, Arc<ServicePort>)]) -> Result<(), MapError> {
+        let elements: Vec<_> = names.iter().map(|(id, name)| (*id, ServiceName::new(name))).collect();
+        self.names.set(&elements)?;
+        let ids: Vec<_> = names.iter().map(|(id, _)| *id).collect();
+        self.counters.reset(&ids)
+    }
+
+    fn set_backends(&mut self, backends: &[(u32, Backend)]) -> Result<(), MapError> {
+        self.v4.set_backends(backends)?;
+        self.v6.set_backends(backends)
+    }
+
+    fn set_slots(&mut self, slots: &[(u32, u32)]) -> Result<(), MapError> {
+        self.slots.set(slots)
+    }
+
+    fn set_services(&mut self, services: &[(u32, Service)]) -> Result<(), MapError> {
+        self.services.set(services)
+    }
+
+    fn set_frontends(&mut self, frontends: &[(FrontendKey, Frontend)]) -> Result<(), MapError> {
+        self.v4.set_frontends(frontends)?;
+        self.v6.set_frontends(frontends)
+    }
+
+    fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), MapError> {
+        self.v4.remove_frontends(keys)?;
+        self.v6.remove_frontends(keys)
+    }
+
+    fn remove_services(&mut self, ids: &[u32]) -> Result<(), MapError> {
+        self.services.delete(ids)
+    }
+
+    fn remove_names(&mut self, ids: &[u32]) -> Result<(), MapError> {
+        self.names.delete(ids)
+    }
+}
+
+/// Each writes what is of its family.
+impl<A: FamilyNames> FamilyMaps<A> {
+    fn set_backends(&self, backends: &[(u32, Backend)]) -> Result<(), MapError> {
+        let elements = backends.iter().filter_map(|(index, backend)| Some((*index, backend.to_map()?)));
+        self.backends.set(&elements.collect::<Vec<_>>())
+    }
+
+    fn set_frontends(&self, frontends: &[(FrontendKey, Frontend)]) -> Result<(), MapError> {
+        let elements = frontends.iter().filter_map(|(key, frontend)| Some((key.to_map()?, *frontend)));
+        self.frontends.set(&elements.collect::<Vec<_>>())
+    }
+
+    fn remove_frontends(&self, keys: &[FrontendKey]) -> Result<(), MapError> {
+        self.frontends.delete(&keys.iter().filter_map(|key| key.to_map()).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,169 @@
+//! Services, with what leads to them and where they lead.
+
+use crate::{
+    compile::{Family, ServicePort},
+    dataplane::{element, maps::Maps, state::Contents, typed::MapError},
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+use svc_lb_common::{counters::ServiceCounters, frontend, service::SlotRange};
+
+/// One port of one Service in one family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Its number in the maps.
+    pub id: u32,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.ports[].name`; empty for the one unnamed port.
+    pub port: String,
+    /// `spec.ports[].protocol`.
+    pub protocol: String,
+    /// `IPv4` or `IPv6`.
+    pub family: String,
+    /// By address and port.
+    pub frontends: Vec<Frontend>,
+    /// In the order in which they are chosen: those for sources inside the cluster, then those for
+    /// sources outside alone.
+    pub backends: Vec<Backend>,
+    /// What was counted for it.
+    pub counters: Counters,
+}
+
+/// An address and port that is answered for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Frontend {
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// Where it comes from.
+    pub kind: Kind,
+}
+
+/// Where a frontend comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Kind {
+    /// `spec.clusterIPs`.
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// `spec.ports[].nodePort` on an address of the node.
+    NodePort,
+}
+
+/// An endpoint of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Backend {
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// Its index in the map of its family.
+    pub index: u32,
+    /// The generation of the index.
+    pub generation: u32,
+    /// Whether sources inside the cluster get it.
+    pub internal: bool,
+    /// Whether sources outside the cluster get it.
+    pub external: bool,
+}
+
+/// What was counted, over all processors. Bytes are those from the IP header on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Flows made.
+    pub new_flows: u64,
+    /// Packets from clients to backends.
+    pub forward_packets: u64,
+    /// Bytes from clients to backends.
+    pub forward_bytes: u64,
+    /// Packets from backends to clients.
+    pub reply_packets: u64,
+    /// Bytes from backends to clients.
+    pub reply_bytes: u64,
+}
+
+impl From<ServiceCounters> for Counters {
+    fn from(counters: ServiceCounters) -> Self {
+        let ServiceCounters { new_flows, forward_packets, forward_bytes, reply_packets, reply_bytes } =
+            counters;
+        Self { new_flows, forward_packets, forward_bytes, reply_packets, reply_bytes }
+    }
+}
+
+impl Service {
+    /// `namespace/name` and, if the port has a name, `:port`.
+    pub fn full_name(&self) -> String {
+        let Self { namespace, name, port, .. } = self;
+        if port.is_empty() { format!("{namespace}/{name}") } else { format!("{namespace}/{name}:{port}") }
+    }
+}
+
+/// All services, by name.
+pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
+    let contents = maps.contents()?;
+    let mut frontends = frontends(&contents);
+    let mut names: Vec<(&Arc<ServicePort>, u32)> =
+        contents.names.iter().filter_map(|(id, name)| Some((name.as_ref()?, *id))).collect();
+    names.sort_unstable();
+    let services = names.into_iter().map(|(name, id)| {
+        Ok(Service {
+            id,
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
+            port: name.port.clone(),
+            protocol: name.protocol.to_string(),
+            family: name.family.to_string(),
+            frontends: frontends.remove(&id).unwrap_or_default(),
+            backends: backends(&contents, id, name.family),
+            counters: maps.counters.sum(id)?.into(),
+        })
+    });
+    services.collect()
+}
+
+/// The frontends of each service.
+fn frontends(contents: &Contents) -> BTreeMap<u32, Vec<Frontend>> {
+    let mut frontends: BTreeMap<u32, Vec<Frontend>> = BTreeMap::new();
+    for (key, frontend) in contents.frontends.iter().filter(|(key, _)| !key.is_address()) {
+        let external = frontend.has(frontend::Frontend::EXTERNAL);
+        let kind = if external { Kind::NodePort } else { Kind::ClusterIp };
+        let frontend_of = frontends.entry(frontend.service).or_default();
+        frontend_of.push(Frontend { address: key.address, port: key.port, kind });
+    }
+    frontends
+}
+
+/// The backends of a service.
+fn backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend> {
+    let Some(service) = contents.services.get(&id) else { return Vec::new() };
+    let mut backends: Vec<Backend> = Vec::new();
+    let mut list = |range: SlotRange, external: bool| {
+        let end = range.first.saturating_add(range.length);
+        for (_, &index) in contents.slots.range(range.first..end) {
+            let known = backends.iter().position(|backend| backend.index == index);
+            let position = known.unwrap_or(backends.len());
+            if known.is_none() {
+                let found = contents.backends.of(family).get(index as usize);
+                let Some(element::Backend { endpoint, generation, .. }) = found.copied() else { continue };
+                backends.push(backend(endpoint, index, generation));
+            }
+            let backend = &mut backends[position];
+            *(if external { &mut backend.external } else { &mut backend.internal }) = true;
+        }
+    };
+    list(service.internal, false);
+    list(service.external, true);
+    backends
+}
+
+fn backend(endpoint: SocketAddr, index: u32, generation: u32) -> Backend {
+    let (address, port) = (endpoint.ip(), endpoint.port());
+    Backend { address, port, index, generation, internal: false, external: false }
+}

@@ -1,0 +1,90 @@
+//! What the programs counted, and how full the tables are.
+
+use crate::dataplane::{
+    maps::{FamilyMaps, FamilyNames, Maps},
+    sweep::FlowCounts,
+    typed::{HashMap, MapError},
+};
+use bytemuck::Pod;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use svc_lb_common::counters::{DropReason, Program, ProgramCounters};
+
+/// The dataplane's numbers, over all processors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Statistics {
+    /// What each program finished, by its name.
+    pub programs: BTreeMap<&'static str, Finished>,
+    /// Packets dropped, by reason.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// How full the tables are: `flows_v4`, `new_flows_v4`, `frontends_v4`, `backends_v4`, the same of
+    /// IPv6, and `services`.
+    pub tables: BTreeMap<String, Fill>,
+}
+
+/// The packets that a program finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Finished {
+    /// From clients to backends, rewritten.
+    pub forwarded: u64,
+    /// From backends to clients, rewritten.
+    pub replied: u64,
+    /// Answered with a TCP RST or an ICMP error.
+    pub rejected: u64,
+    /// Dropped.
+    pub dropped: u64,
+}
+
+impl From<ProgramCounters> for Finished {
+    fn from(counters: ProgramCounters) -> Self {
+        let ProgramCounters { forwarded, replied, rejected, dropped } = counters;
+        Self { forwarded, replied, rejected, dropped }
+    }
+}
+
+/// How full a table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fill {
+    /// Entries in use.
+    pub entries: usize,
+    /// The most there can be.
+    pub capacity: u32,
+}
+
+/// All numbers. `flows`: how many entries the flow tables have.
+pub fn read(maps: &Maps, flows: FlowCounts) -> Result<Statistics, MapError> {
+    let [flows_v4, new_flows_v4, flows_v6, new_flows_v6] = flows;
+    let mut statistics = Statistics::default();
+    for program in Program::ALL {
+        let counters = maps.programs.sum(program as u32)?;
+        statistics.programs.insert(program.name(), counters.into());
+    }
+    for reason in DropReason::ALL {
+        statistics.drops.insert(reason.name(), maps.drops.sum(reason as u32)?);
+    }
+    let services = maps.services.dump()?.len();
+    statistics.tables.insert("services".to_owned(), fill(services, &maps.services));
+    statistics.tables.extend(family(&maps.v4, "v4", flows_v4, new_flows_v4)?);
+    statistics.tables.extend(family(&maps.v6, "v6", flows_v6, new_flows_v6)?);
+    Ok(statistics)
+}
+
+/// The tables of a family.
+fn family<A: FamilyNames>(
+    maps: &FamilyMaps<A>,
+    family: &str,
+    flows: usize,
+    new_flows: usize,
+) -> Result<[(String, Fill); 4], MapError> {
+    let live = maps.backends()?.iter().filter(|backend| backend.live).count();
+    Ok([
+        (format!("flows_{family}"), fill(flows, &maps.flows)),
+        (format!("new_flows_{family}"), fill(new_flows, &maps.new_flows)),
+        (format!("frontends_{family}"), fill(maps.frontends.dump()?.len(), &maps.frontends)),
+        (format!("backends_{family}"), Fill { entries: live, capacity: maps.backends.length() }),
+    ])
+}
+
+fn fill<K: Pod, V: Pod>(entries: usize, map: &HashMap<K, V>) -> Fill {
+    Fill { entries, capacity: map.capacity() }
+}
