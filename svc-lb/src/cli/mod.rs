@@ -1,10 +1,11 @@
 //! One file a subcommand.
 
 mod arguments;
-mod cleanup;
+pub mod check;
+pub mod cleanup;
 mod config_file;
-mod get;
-mod status;
+pub mod get;
+pub mod status;
 mod table;
 
 pub use arguments::{

@@ -1,5 +1,6 @@
 //! The desired state of the BPF maps, in words: no ids, no indexes. `dataplane::sync` gives those.
 
+pub use crate::source::{Family, Protocol};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -93,49 +94,4 @@ pub enum Ownership {
     Virtual,
     /// The node's own stack.
     Node,
-}
-
-/// `spec.ports[].protocol`, by IP protocol number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Protocol {
-    /// TCP.
-    Tcp = 6,
-    /// UDP.
-    Udp = 17,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        })
-    }
-}
-
-/// An IP family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-}
-
-impl fmt::Display for Family {
-    /// As `spec.ipFamilies` spells it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
-    }
 }

@@ -1,1 +1,34 @@
 //! Manifests in files → Kubernetes objects, and what is wrong with them.
+//!
+//! - [`FileSource`]: the files of `--services`, read and watched
+//! - [`Objects`]: what they hold; each object knows its [`Origin`]
+//! - [`Finding`]: what is wrong, where, and how to mend it
+//!
+//! A file is split into documents, a document is parsed into objects, and each object is checked as
+//! the API server would. What is bad is reported and does not take anything else with it.
+
+mod address;
+mod cluster_ips;
+mod document;
+mod family;
+mod file;
+mod files;
+mod finding;
+pub mod labels;
+mod objects;
+mod parse;
+mod protocol;
+mod unserved;
+mod validate;
+mod watch;
+mod way;
+
+pub use address::{parse_address, why_unusable};
+pub use cluster_ips::{given_cluster_ips, is_headless};
+pub use family::Family;
+#[cfg(test)]
+pub(crate) use files::read_text;
+pub use files::{FileSource, Reading};
+pub use finding::{Finding, Position, Problem, Severity};
+pub use objects::{Name, Object, Objects, Origin};
+pub use protocol::Protocol;

@@ -1,0 +1,169 @@
+//! The endpoints of a Service port: from EndpointSlices, else from Endpoints, else from Pods.
+
+use super::{
+    model::Endpoint,
+    pods::{Member, Pods},
+    request::{Request, RequestedPort},
+};
+use crate::source::{Family, Name, Objects, Problem, Protocol, labels, parse_address};
+use k8s_openapi::api::{
+    core::v1::{EndpointAddress, Endpoints},
+    discovery::v1::EndpointSlice,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+/// All objects that give endpoints.
+pub struct Sources<'a> {
+    /// The slices of each Service, by its namespace and name.
+    slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
+    objects: &'a Objects,
+    pods: Pods<'a>,
+}
+
+/// What gives the endpoints of one Service.
+pub enum Source<'a> {
+    Slices(&'a [&'a EndpointSlice]),
+    Endpoints(&'a Endpoints),
+    /// The Pods that a selector matches.
+    Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),
+    Nothing,
+}
+
+impl<'a> Sources<'a> {
+    pub fn new(objects: &'a Objects) -> Self {
+        let mut slices: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, slice) in &objects.endpoint_slices {
+            if labels::has(&*slice.value, labels::HEADLESS) {
+                continue;
+            }
+            if let Some(service) = labels::service_name(&slice.value) {
+                slices.entry((name.namespace.as_str(), service)).or_default().push(&*slice.value);
+            }
+        }
+        Self { slices, objects, pods: Pods::new(objects) }
+    }
+
+    /// What gives the endpoints of a Service.
+    pub fn of<'b>(&'b self, request: &Request<'b>) -> Source<'b> {
+        let Name { namespace, name } = request.name;
+        if let Some(slices) = self.slices.get(&(namespace.as_str(), name.as_str())) {
+            return Source::Slices(slices);
+        }
+        if let Some(endpoints) = self.objects.endpoints.get(request.name) {
+            return Source::Endpoints(&endpoints.value);
+        }
+        match request.spec.selector.as_ref().filter(|selector| !selector.is_empty()) {
+            Some(selector) => {
+                let ready_or_not = request.spec.publish_not_ready_addresses == Some(true);
+                Source::Pods(self.pods.selected(namespace, selector, ready_or_not), selector)
+            }
+            None => Source::Nothing,
+        }
+    }
+}
+
+impl Source<'_> {
+    /// The endpoints of a port.
+    pub fn endpoints(&self, port: &RequestedPort<'_>) -> Vec<Endpoint> {
+        Endpoint::merge(match self {
+            Self::Slices(slices) => slices.iter().flat_map(|slice| from_slice(slice, port)).collect(),
+            Self::Endpoints(endpoints) => from_endpoints(endpoints, port),
+            Self::Pods(members, _) => members.iter().flat_map(|member| member.endpoints(port)).collect(),
+            Self::Nothing => Vec::new(),
+        })
+    }
+
+    /// Why a port has no endpoints.
+    pub fn why_none(&self, port: &RequestedPort<'_>) -> Problem {
+        let name = port.port.name.as_deref().unwrap_or_default();
+        let none_with_the_port =
+            |kind| format!("its {kind} have no address with a port named {name:?} for {}", port.protocol);
+        let check_names = "check the names and protocols of the ports there";
+        let (why, mend) = match self {
+            Self::Slices(_) => (none_with_the_port("EndpointSlices"), check_names),
+            Self::Endpoints(_) => (none_with_the_port("Endpoints"), check_names),
+            Self::Pods(members, selector) if members.is_empty() => (
+                format!("no Pod with an address has the labels {}", list(selector)),
+                "check spec.selector, the Pods' labels and namespace, and their status.podIP",
+            ),
+            Self::Pods(..) => (
+                format!(
+                    "none of its Pods has a container port of the name in targetPort for {}",
+                    port.protocol
+                ),
+                check_names,
+            ),
+            Self::Nothing => (
+                "the Service has neither a selector nor EndpointSlices or Endpoints".to_owned(),
+                "write a selector, or one of these",
+            ),
+        };
+        let what = format!("port {} has no endpoints, so connections are refused", port.number);
+        Problem::info(format!("spec.ports[{}]", port.index), what, why, mend)
+    }
+}
+
+/// A selector as kubectl takes it, in the form `app=web,tier=front`.
+fn list(selector: &BTreeMap<String, String>) -> String {
+    selector.iter().map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// The endpoints that a slice has for a port: those of the port of that name and protocol.
+fn from_slice(slice: &EndpointSlice, port: &RequestedPort<'_>) -> Vec<Endpoint> {
+    // Slices of domain names (FQDN) are not for proxies.
+    let Some(family) = Family::from_name(&slice.address_type) else { return Vec::new() };
+    let ports = slice.ports.iter().flatten();
+    let mut numbers = ports
+        .filter(|slice_port| is_same(port, slice_port.name.as_deref(), slice_port.protocol.as_deref()))
+        .filter_map(|slice_port| number(slice_port.port?));
+    let Some(number) = numbers.next() else { return Vec::new() };
+    let endpoints = slice.endpoints.iter().flatten().filter_map(|endpoint| {
+        let address = parse_address(endpoint.addresses.first()?)?;
+        let conditions = endpoint.conditions.as_ref();
+        (Family::of(address) == family).then_some(Endpoint {
+            address,
+            port: number,
+            ready: conditions.and_then(|conditions| conditions.ready) != Some(false),
+            terminating: conditions.and_then(|conditions| conditions.terminating) == Some(true),
+        })
+    });
+    endpoints.collect()
+}
+
+/// The endpoints that Endpoints have for a port.
+fn from_endpoints(endpoints: &Endpoints, port: &RequestedPort<'_>) -> Vec<Endpoint> {
+    let mut found = Vec::new();
+    for subset in endpoints.subsets.iter().flatten() {
+        let ports = subset.ports.iter().flatten();
+        let mut numbers = ports
+            .filter(|subset_port| is_same(port, subset_port.name.as_deref(), subset_port.protocol.as_deref()))
+            .filter_map(|subset_port| number(subset_port.port));
+        let Some(number) = numbers.next() else { continue };
+        let mut add = |addresses: &Option<Vec<EndpointAddress>>, ready| {
+            let addresses = addresses.iter().flatten().filter_map(|address| parse_address(&address.ip));
+            found.extend(addresses.map(|address: IpAddr| Endpoint {
+                address,
+                port: number,
+                ready,
+                terminating: false,
+            }));
+        };
+        add(&subset.addresses, true);
+        add(&subset.not_ready_addresses, false);
+    }
+    found
+}
+
+/// Whether a port of a slice or of Endpoints is that of the Service: by name and protocol.
+fn is_same(port: &RequestedPort<'_>, name: Option<&str>, protocol: Option<&str>) -> bool {
+    name.unwrap_or_default() == port.port.name.as_deref().unwrap_or_default()
+        && Protocol::from_field(protocol) == Some(port.protocol)
+}
+
+/// A port's number, unless it stands for none.
+fn number(number: i32) -> Option<u16> {
+    u16::try_from(number).ok().filter(|number| *number != 0)
+}

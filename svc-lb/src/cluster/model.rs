@@ -1,0 +1,70 @@
+//! What is known of the cluster, in svc-lb's own words.
+
+use crate::source::{Family, Name, Origin, Protocol};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// The cluster at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// The Services that svc-lb serves, the older first: by creation time, then by namespace and name.
+    /// One that was never in a cluster has no creation time, and comes after those that have.
+    pub services: Vec<Service>,
+    /// The InternalIPs of each Node, by its name.
+    pub nodes: BTreeMap<String, Vec<IpAddr>>,
+}
+
+/// A Service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: Name,
+    /// The families it is served in.
+    pub families: Vec<Family>,
+    /// Its ClusterIPs, at most one of each family.
+    pub cluster_ips: Vec<IpAddr>,
+    /// Its ports.
+    pub ports: Vec<Port>,
+    /// Where it was written down.
+    pub origin: Origin,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The place of the port in `spec.ports`.
+    pub index: usize,
+    /// `name`, empty for the one unnamed port.
+    pub name: String,
+    /// `protocol`.
+    pub protocol: Protocol,
+    /// `port`.
+    pub number: u16,
+    /// `nodePort`; `None` where the Service is of type ClusterIP, or there is none for it.
+    pub node_port: Option<u16>,
+    /// The endpoints of both families, by address and port, each once.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint of a Service port. The conditions are those of discovery.k8s.io/v1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Whether it takes new connections.
+    pub ready: bool,
+    /// Whether it is about to go.
+    pub terminating: bool,
+}
+
+impl Endpoint {
+    /// Sorts endpoints by address and port. Of those that are equal in both, one that is not terminating
+    /// is kept, if possible a ready one.
+    pub(super) fn merge(mut endpoints: Vec<Self>) -> Vec<Self> {
+        let place = |endpoint: &Self| (endpoint.address, endpoint.port);
+        endpoints.sort_unstable_by_key(|endpoint| (place(endpoint), endpoint.terminating, !endpoint.ready));
+        endpoints.dedup_by_key(|endpoint| place(endpoint));
+        endpoints
+    }
+}

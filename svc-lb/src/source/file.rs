@@ -1,0 +1,245 @@
+//! One file of manifests: what it holds now, and what of its last good state stays in force.
+
+use super::{
+    document::split,
+    finding::{Finding, Position, Problem},
+    objects::{Kind, Name, Origin, Value},
+    parse::{Item, Parsed},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    io, mem,
+    path::Path,
+    sync::Arc,
+};
+
+/// The state of one file.
+///
+/// An object whose document became bad stays as it was last, if its document still tells its kind and
+/// name. A document that does not tell could be any object that the file held: while there is one, or
+/// while the file cannot be read at all, everything that the file held and no longer shows stays.
+#[derive(Debug)]
+pub struct File {
+    path: Arc<Path>,
+    /// The documents in their order, each with the number of lines before it.
+    documents: Vec<(usize, Arc<Parsed>)>,
+    /// The last good objects that the present documents do not show.
+    kept: Vec<Kept>,
+    /// Why there are no documents.
+    unreadable: Option<(Position, Problem)>,
+}
+
+/// An object of an earlier state of the file.
+#[derive(Clone, Debug)]
+struct Kept {
+    kind: Kind,
+    name: Name,
+    value: Value,
+    origin: Origin,
+}
+
+impl File {
+    /// A file that was never read.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.into(), documents: Vec::new(), kept: Vec::new(), unreadable: None }
+    }
+
+    /// Takes over what the file holds now. A document whose text is as before is not parsed again.
+    pub fn update(&mut self, content: io::Result<Vec<u8>>) {
+        match decode(content) {
+            Ok(text) => self.update_text(&text),
+            Err(problem) => {
+                self.kept = self.good();
+                self.documents.clear();
+                self.unreadable = Some(problem);
+            }
+        }
+    }
+
+    fn update_text(&mut self, text: &str) {
+        let parts = split(text);
+        let texts = self.documents.iter().map(|(_, parsed)| parsed.document.text());
+        if self.unreadable.is_none() && texts.eq(parts.iter().map(|part| part.text)) {
+            return;
+        }
+        let before = self.good();
+        let documents = mem::take(&mut self.documents);
+        let known: HashMap<_, _> =
+            documents.iter().map(|(_, parsed)| (parsed.document.text(), parsed)).collect();
+        let parse = |text| match known.get(text) {
+            Some(&parsed) => Arc::clone(parsed),
+            None => Arc::new(Parsed::new(text)),
+        };
+        self.documents = parts.iter().map(|part| (part.lines_before, parse(part.text))).collect();
+        self.unreadable = None;
+        self.kept = self.still_in_force(before);
+    }
+
+    /// Those of the objects before an update that stay in force after it.
+    fn still_in_force(&self, before: Vec<Kept>) -> Vec<Kept> {
+        let documents = || self.documents.iter().map(|(_, parsed)| parsed);
+        let obscure = documents().any(|parsed| parsed.obscure);
+        let refused: HashSet<_> =
+            documents().flat_map(|parsed| &parsed.refused).map(|(kind, name)| (*kind, name)).collect();
+        if !obscure && refused.is_empty() {
+            return Vec::new();
+        }
+        let shown: HashSet<_> =
+            documents().flat_map(|parsed| &parsed.items).map(|item| (item.kind, &item.name)).collect();
+        let stays = |object: &Kept| {
+            let identity = (object.kind, &object.name);
+            !shown.contains(&identity) && (obscure || refused.contains(&identity))
+        };
+        before.into_iter().filter(stays).collect()
+    }
+
+    /// All objects that the file gives, also those from before.
+    fn good(&self) -> Vec<Kept> {
+        let shown = self.items().map(|(item, origin)| Kept {
+            kind: item.kind,
+            name: item.name.clone(),
+            value: item.value.clone(),
+            origin,
+        });
+        shown.chain(self.kept.iter().cloned()).collect()
+    }
+
+    /// The good objects of the present documents.
+    pub fn items(&self) -> impl Iterator<Item = (&Item, Origin)> {
+        self.documents.iter().flat_map(move |(lines_before, parsed)| {
+            parsed.items.iter().map(move |item| {
+                let origin = Origin {
+                    file: Arc::clone(&self.path),
+                    lines_before: *lines_before,
+                    document: Arc::clone(&parsed.document),
+                    prefix: Arc::clone(&item.prefix),
+                };
+                (item, origin)
+            })
+        })
+    }
+
+    /// The last good objects that the present documents do not show.
+    pub fn kept(&self) -> impl Iterator<Item = (&Name, &Value, &Origin)> {
+        self.kept.iter().map(|object| (&object.name, &object.value, &object.origin))
+    }
+
+    /// What is wrong with the file and its documents.
+    pub fn findings(&self) -> impl Iterator<Item = Finding> {
+        let in_documents = self.documents.iter().flat_map(|(lines_before, parsed)| {
+            let below =
+                |(position, problem): &(Position, Problem)| (position.below(*lines_before), problem.clone());
+            parsed.problems.iter().map(below)
+        });
+        let all = self.unreadable.iter().cloned().chain(in_documents);
+        all.map(|(position, problem)| Finding::at(&self.path, position, problem))
+    }
+}
+
+/// The text of a file, or why there is none.
+fn decode(content: io::Result<Vec<u8>>) -> Result<String, (Position, Problem)> {
+    let content = content.map_err(|error| {
+        let mend = "mend the path or its permissions";
+        (Position::START, Problem::error("", "the file cannot be read", error.to_string(), mend))
+    })?;
+    let text = String::from_utf8(content).map_err(|error| {
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let last_line = good.rsplit('\n').next().unwrap_or_default();
+        let position =
+            Position { line: good.matches('\n').count() + 1, column: last_line.chars().count() + 1 };
+        (position, Problem::error("", "the file is not text", "this byte is no UTF-8", "save it as UTF-8"))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pod(name: &str) -> String {
+        format!("---\nkind: Pod\napiVersion: v1\nmetadata: {{name: {name}}}\n")
+    }
+
+    /// The names of the Pods in force after the file held one text after another.
+    fn in_force(texts: &[&str]) -> Vec<String> {
+        let mut file = File::new(Path::new("pods.yaml"));
+        for text in texts {
+            file.update(Ok(text.as_bytes().to_vec()));
+        }
+        let names = file.items().map(|(item, _)| item.name.name.clone());
+        names.chain(file.kept().map(|(name, ..)| name.name.clone())).collect()
+    }
+
+    #[test]
+    fn a_bad_object_stays_as_it_was_last() {
+        let good = pod("a") + &pod("b") + &pod("c");
+        let bad = pod("a") + &pod("b") + "status: {podIP: 10.0.0.256}\n";
+        // c is deleted in the same edit that breaks b, and d never was good.
+        let never_good = pod("d") + "status: {podIP: 10.0.0.256}\n";
+        assert_eq!(in_force(&[&good, &(bad.clone() + &never_good)]), ["a", "b"]);
+        assert_eq!(in_force(&[&good, &bad, &bad]), ["a", "b"]);
+        assert_eq!(in_force(&[&good, &bad, &pod("b")]), ["b"]);
+        assert_eq!(in_force(&[&good, &bad, &pod("a")]), ["a"]);
+    }
+
+    #[test]
+    fn while_a_document_does_not_tell_what_it_is_nothing_is_lost() {
+        let good = pod("a") + &pod("b") + &pod("c");
+        for broken in ["---\nkind: Pod\n  name: b\n", "---\nkind: Pod\n", "--- [\n"] {
+            let bad = pod("a") + broken + &pod("d");
+            assert_eq!(in_force(&[&good, &bad]), ["a", "d", "b", "c"], "{broken}");
+            assert_eq!(in_force(&[&good, &bad, &pod("a")]), ["a"], "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_file_stays_as_it_was_last() {
+        let mut file = File::new(Path::new("pods.yaml"));
+        file.update(Ok(pod("a").into()));
+        let changed = pod("a").replace("apiVersion", "status: {podIP: 10.0.0.1}\napiVersion");
+        for content in [Err(io::Error::other("out of order")), Ok(vec![b'a', b'\n', 0xff])] {
+            file.update(Ok(changed.clone().into()));
+            file.update(content);
+            assert_eq!(file.items().count(), 0);
+            let values: Vec<_> = file.kept().map(|(_, value, _)| value).collect();
+            let [Value::Pod(pod)] = values[..] else { panic!("{values:?}") };
+            assert!(pod.status.is_some(), "the state just before is kept");
+            assert_eq!(file.findings().count(), 1);
+        }
+        file.update(Ok(Vec::new()));
+        assert_eq!(file.kept().count(), 0);
+        assert_eq!(file.findings().count(), 0);
+    }
+
+    #[test]
+    fn only_documents_with_another_text_are_parsed_again() {
+        let mut file = File::new(Path::new("pods.yaml"));
+        file.update(Ok((pod("a") + &pod("b")).into()));
+        let before: Vec<_> = file.documents.iter().map(|(_, parsed)| Arc::clone(parsed)).collect();
+        file.update(Ok((pod("c") + &pod("a") + "# changed\n" + &pod("b")).into()));
+        let after: Vec<_> =
+            file.documents.iter().map(|(lines, parsed)| (*lines, Arc::clone(parsed))).collect();
+        assert!(Arc::ptr_eq(&before[1], &after[2].1));
+        assert!(!Arc::ptr_eq(&before[0], &after[1].1));
+        assert_eq!(after[2].0, 9, "a document that moved has other lines");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_have_a_place() {
+        let mut file = File::new(Path::new("pods.yaml"));
+        file.update(Ok(b"a: 1\nb: \xc3\xa4\xff".to_vec()));
+        let finding = file.findings().next().expect("a finding");
+        assert_eq!((finding.line, finding.column), (2, 5));
+    }
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}") {
+            let mut file = File::new(Path::new("pods.yaml"));
+            for content in [bytes, text.into_bytes()] {
+                file.update(Ok(content));
+                file.findings().for_each(drop);
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The files of `--services`: read, watched, and put together.
+
+use super::{
+    file::File,
+    finding::{Finding, Position, Problem},
+    objects::Objects,
+    watch::Watch,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    future::pending,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Files of manifests, and directories of such files.
+///
+/// The order of the paths counts: of two objects with one kind and name the first is taken. The files of a
+/// directory (`*.yaml`, `*.yml`, `*.json`, not in directories within it) come in the order of their names.
+#[derive(Debug)]
+pub struct FileSource {
+    paths: Vec<PathBuf>,
+    files: HashMap<PathBuf, File>,
+    watching: Watching,
+}
+
+/// All objects, and all that is wrong with the files.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The good objects. Where a document or a file became bad, those that it last held.
+    pub objects: Objects,
+    /// What is wrong, in the order of the files.
+    pub findings: Vec<Finding>,
+}
+
+impl Reading {
+    /// Puts together what files hold, in their order.
+    fn take<'a>(&mut self, files: impl Iterator<Item = &'a File> + Clone) {
+        for file in files.clone() {
+            self.findings.extend(file.findings());
+            for (item, origin) in file.items() {
+                let inserted = self.objects.insert(item.name.clone(), item.value.clone(), origin.clone());
+                if let Err(first) = inserted {
+                    let (first_file, first_line) = first.place();
+                    self.findings.push(origin.finding(Problem::error(
+                        "metadata.name",
+                        format!("{} {} is here a second time", item.kind, item.name),
+                        format!("the first one is taken, which is at {}:{first_line}", first_file.display()),
+                        "delete one of the two, or give it another name",
+                    )));
+                }
+            }
+        }
+        for (name, value, origin) in files.flat_map(File::kept) {
+            // One that is also shown elsewhere by now is not missing.
+            let _ = self.objects.insert(name.clone(), value.clone(), origin.clone());
+        }
+    }
+}
+
+/// Whether changes are waited for.
+#[derive(Debug)]
+enum Watching {
+    NotYet,
+    On(Box<Watch>),
+    Failed(io::Error),
+}
+
+impl FileSource {
+    /// From the paths of files and directories. They need not exist yet.
+    pub fn new(paths: Vec<PathBuf>) -> Self {
+        Self { paths, files: HashMap::new(), watching: Watching::NotYet }
+    }
+
+    /// Reads the files. Only documents whose text changed are parsed, and a file that is being written
+    /// just now is left as it was.
+    pub fn read(&mut self) -> Reading {
+        let mut reading = Reading::default();
+        let paths = self.follow(&mut reading.findings);
+        let present: HashSet<_> = paths.iter().collect();
+        self.files.retain(|path, _| present.contains(path));
+        for path in &paths {
+            self.update(path, &mut reading.findings);
+        }
+        reading.take(paths.iter().filter_map(|path| self.files.get(path)));
+        reading
+    }
+
+    /// Waits until something changed on disk since the last [`read`](Self::read). The first call starts
+    /// to watch and returns at once: what is read after it is watched. Nothing is lost if the future is
+    /// dropped.
+    pub async fn changed(&mut self) {
+        match &mut self.watching {
+            Watching::NotYet => {
+                self.watching =
+                    Watch::new().map_or_else(Watching::Failed, |watch| Watching::On(Box::new(watch)));
+            }
+            Watching::On(watch) => watch.changed().await,
+            Watching::Failed(_) => pending().await,
+        }
+    }
+
+    /// Lists the files, and watches whatever decides what they are and hold.
+    fn follow(&mut self, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
+        let mend = "raise the limits fs.inotify.max_user_*, or send SIGHUP after a change";
+        if let Watching::On(watch) = &mut self.watching {
+            watch.start_over();
+            self.paths.iter().for_each(|path| watch.follow(path));
+        }
+        let files = self.list(findings);
+        match &mut self.watching {
+            Watching::NotYet => {}
+            Watching::On(watch) => {
+                files.iter().filter(|file| file.is_symlink()).for_each(|link| watch.follow(link));
+                findings.extend(watch.finish().iter().map(|(path, error)| {
+                    let what = "changes in this directory are not noticed";
+                    of_file(path, Problem::warning("", what, error.to_string(), mend))
+                }));
+            }
+            Watching::Failed(error) => {
+                let path = self.paths.first().map_or(Path::new("."), PathBuf::as_path);
+                let what = "no change of the files is noticed";
+                findings.push(of_file(path, Problem::warning("", what, error.to_string(), mend)));
+            }
+        }
+        files
+    }
+
+    /// The files that the paths name now, each once.
+    fn list(&self, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for path in &self.paths {
+            if !path.is_dir() {
+                files.push(path.clone());
+                continue;
+            }
+            match manifests_in(path) {
+                Ok(mut manifests) => files.append(&mut manifests),
+                Err(error) => {
+                    let what = "the directory cannot be read";
+                    let mend = "mend its permissions; its files stay as they were last";
+                    findings.push(of_file(path, Problem::error("", what, error.to_string(), mend)));
+                    files.extend(self.files.keys().filter(|file| file.parent() == Some(path)).cloned());
+                }
+            }
+        }
+        let mut seen = HashSet::new();
+        files.retain(|file| match file.metadata() {
+            Ok(metadata) => seen.insert((metadata.dev(), metadata.ino())),
+            Err(_) => true,
+        });
+        files
+    }
+
+    /// Takes over what one file holds now.
+    fn update(&mut self, path: &Path, findings: &mut Vec<Finding>) {
+        if let Watching::On(watch) = &self.watching
+            && self.files.contains_key(path)
+            && watch.is_being_written(path)
+        {
+            return;
+        }
+        match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.files.remove(path);
+                let mend = "mend the path, or create the file: it is read as soon as it is there";
+                findings.push(of_file(
+                    path,
+                    Problem::error("", "there is no such file", error.to_string(), mend),
+                ));
+            }
+            content => {
+                self.files.entry(path.to_owned()).or_insert_with(|| File::new(path)).update(content);
+            }
+        }
+    }
+}
+
+/// The manifests in a directory, by name.
+fn manifests_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
+    let mut files = entries.collect::<io::Result<Vec<_>>>()?;
+    files.retain(|file| is_manifest(file) && !file.is_dir());
+    files.sort();
+    Ok(files)
+}
+
+/// Whether a file in a directory is read: by its name. Hidden ones are the notes of editors.
+pub(super) fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    matches!(extension, Some("yaml" | "yml" | "json")) && !hidden
+}
+
+/// A problem with a file or directory as a whole.
+fn of_file(path: &Path, problem: Problem) -> Finding {
+    Finding::at(&Arc::from(path), Position::START, problem)
+}
+
+/// What a text holds, as if it were a file of this name.
+#[cfg(test)]
+pub(crate) fn read_text(name: &str, text: &str) -> Reading {
+    let mut file = File::new(Path::new(name));
+    file.update(Ok(text.into()));
+    let mut reading = Reading::default();
+    reading.take(std::iter::once(&file));
+    reading
+}

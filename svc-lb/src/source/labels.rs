@@ -1,0 +1,24 @@
+//! Labels with a meaning of their own.
+
+use k8s_openapi::{
+    Metadata, api::discovery::v1::EndpointSlice, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+/// On an EndpointSlice: the name of its Service.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// On a Service: the name of another proxy that serves it.
+pub const SERVICE_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+
+/// On an EndpointSlice: its Service is headless, so proxies do not look at it.
+pub const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// Whether an object carries a label, with whatever value.
+pub fn has(object: &impl Metadata<Ty = ObjectMeta>, label: &str) -> bool {
+    object.metadata().labels.as_ref().is_some_and(|labels| labels.contains_key(label))
+}
+
+/// The name of the Service that a slice belongs to.
+pub fn service_name(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str)
+}

@@ -1,0 +1,288 @@
+//! One document → its objects, and what is wrong with it.
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    document::Document,
+    finding::{Position, Problem},
+    objects::{Kind, Name, Value},
+    unserved::unserved,
+    validate::{Validate, is_dns_label, is_dns_name},
+};
+use serde::de::DeserializeOwned;
+use serde_ignored::Path;
+use serde_yaml::Value as Yaml;
+use std::sync::Arc;
+
+/// What a document holds.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The document.
+    pub document: Arc<Document>,
+    /// The good objects, in their order.
+    pub items: Vec<Item>,
+    /// The objects that are refused, but tell which they are.
+    pub refused: Vec<(Kind, Name)>,
+    /// Whether there is something in it that does not tell which object it is.
+    pub obscure: bool,
+    /// What is wrong, and where in the document.
+    pub problems: Vec<(Position, Problem)>,
+}
+
+/// An object of a document.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+    /// Its content.
+    pub value: Value,
+    /// Its path in the document: empty, or `items[3].` in a List.
+    pub prefix: Arc<str>,
+}
+
+impl Parsed {
+    /// Reads the text of one document.
+    pub fn new(text: &str) -> Self {
+        let mut parsed = Self {
+            document: Arc::new(Document::new(text)),
+            items: Vec::new(),
+            refused: Vec::new(),
+            obscure: false,
+            problems: Vec::new(),
+        };
+        match parse(text) {
+            Ok(yaml) => parsed.read(yaml, ""),
+            Err(error) => {
+                let location = error.location();
+                let position = location.map_or(Position::START, |location| Position {
+                    line: location.line(),
+                    column: location.column(),
+                });
+                let problem = Problem::error(
+                    "",
+                    "this document is not YAML",
+                    without_location(&error),
+                    "mend it here or just above; the other documents of the file are read",
+                );
+                parsed.problems.push((position, problem));
+                parsed.obscure = true;
+            }
+        }
+        parsed
+    }
+
+    /// Reads an object, or a List of them, at a path of the document.
+    fn read(&mut self, yaml: Yaml, prefix: &str) {
+        if yaml.is_null() {
+            return;
+        }
+        let owned = |field| text(&yaml, field).map(str::to_owned);
+        let (Some(api_version), Some(kind)) = (owned("apiVersion"), owned("kind")) else {
+            self.obscure = true;
+            let missing = if owned("kind").is_none() { "kind" } else { "apiVersion" };
+            let problem = Problem::error(
+                missing,
+                format!("{missing} is missing"),
+                "an object of Kubernetes starts with apiVersion and kind",
+                "write both, such as apiVersion: v1 and kind: Service",
+            );
+            return self.add(prefix, problem);
+        };
+        if let Some(item_kind) = list_of(&api_version, &kind) {
+            return self.read_list(yaml, prefix, &api_version, item_kind);
+        }
+        let Some(kind) = Kind::of(&api_version, &kind) else {
+            let problem = Problem::info(
+                "kind",
+                format!("{kind} {} ({api_version}) is not read", name_text(&yaml)),
+                "svc-lb reads Service, Endpoints, Pod and Node of v1 and EndpointSlice of discovery.k8s.io/v1",
+                "it may stay in the file",
+            );
+            return self.add(prefix, problem);
+        };
+        match name_of(kind, &yaml) {
+            Ok(name) => self.read_object(kind, name, yaml, prefix),
+            Err(problem) => {
+                self.obscure = true;
+                self.add(prefix, problem);
+            }
+        }
+    }
+
+    /// Reads the items of a List. Those of a typed one, such as ServiceList, may leave out what the
+    /// List says of them all.
+    fn read_list(&mut self, mut yaml: Yaml, prefix: &str, api_version: &str, item_kind: &str) {
+        let items = match yaml.get_mut("items").map(std::mem::take) {
+            Some(Yaml::Sequence(items)) => items,
+            None | Some(Yaml::Null) => return,
+            Some(_) => {
+                self.obscure = true;
+                return self.add(
+                    prefix,
+                    Problem::error("items", "items is not a list", "it holds the objects", "write a list"),
+                );
+            }
+        };
+        for (index, mut item) in items.into_iter().enumerate() {
+            if let Yaml::Mapping(fields) = &mut item
+                && !item_kind.is_empty()
+            {
+                fields.entry("apiVersion".into()).or_insert_with(|| api_version.into());
+                fields.entry("kind".into()).or_insert_with(|| item_kind.into());
+            }
+            self.read(item, &format!("{prefix}items[{index}]."));
+        }
+    }
+
+    /// Reads an object of a known kind and name.
+    fn read_object(&mut self, kind: Kind, name: Name, yaml: Yaml, prefix: &str) {
+        let mut problems = Vec::new();
+        let value = match kind {
+            Kind::Service => typed(yaml, &mut problems).map(|service| {
+                unserved(&service, &mut problems);
+                Value::Service(Arc::new(service))
+            }),
+            Kind::EndpointSlice => {
+                typed(yaml, &mut problems).map(|slice| Value::EndpointSlice(Arc::new(slice)))
+            }
+            Kind::Endpoints => {
+                typed(yaml, &mut problems).map(|endpoints| Value::Endpoints(Arc::new(endpoints)))
+            }
+            Kind::Pod => typed(yaml, &mut problems).map(|pod| Value::Pod(Arc::new(pod))),
+            Kind::Node => typed(yaml, &mut problems).map(|node| Value::Node(Arc::new(node))),
+        };
+        match value {
+            Some(value) => self.items.push(Item { kind, name, value, prefix: prefix.into() }),
+            None => self.refused.push((kind, name)),
+        }
+        for problem in problems {
+            self.add(prefix, problem);
+        }
+    }
+
+    fn add(&mut self, prefix: &str, problem: Problem) {
+        let position = self.document.position(&format!("{prefix}{}", problem.field));
+        self.problems.push((position, problem));
+    }
+}
+
+/// Parses a document. What is JSON is read as such: YAML's parsers know neither all of its escapes nor
+/// its speed.
+fn parse(text: &str) -> Result<Yaml, serde_yaml::Error> {
+    if text.trim_start().starts_with('{')
+        && let Ok(yaml) = serde_json::from_str(text)
+    {
+        return Ok(yaml);
+    }
+    let mut yaml: Yaml = serde_yaml::from_str(text)?;
+    yaml.apply_merge()?;
+    Ok(yaml)
+}
+
+/// The message of a syntax error, whose place is told otherwise.
+fn without_location(error: &serde_yaml::Error) -> String {
+    let message = error.to_string();
+    let place = error.location().map(|place| format!(" at line {} column {}", place.line(), place.column()));
+    place.map_or(message.clone(), |place| message.replacen(&place, "", 1))
+}
+
+/// The kind of the items, if objects of an apiVersion and kind are Lists; empty if they tell it themselves.
+fn list_of<'a>(api_version: &str, kind: &'a str) -> Option<&'a str> {
+    let item_kind = kind.strip_suffix("List")?;
+    let is_list = match item_kind {
+        "" => api_version == "v1",
+        item_kind => Kind::of(api_version, item_kind).is_some(),
+    };
+    is_list.then_some(item_kind)
+}
+
+/// A field that holds a text.
+fn text<'a>(yaml: &'a Yaml, field: &str) -> Option<&'a str> {
+    yaml.get(field)?.as_str()
+}
+
+/// `metadata.name`, as far as it is there.
+fn name_text(yaml: &Yaml) -> &str {
+    yaml.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or("without a name")
+}
+
+/// The name of an object, or what is wrong with it.
+fn name_of(kind: Kind, yaml: &Yaml) -> Result<Name, Problem> {
+    let metadata = yaml.get("metadata");
+    let field = |name| metadata.and_then(|metadata| text(metadata, name)).filter(|text| !text.is_empty());
+    let Some(name) = field("name") else {
+        return Err(Problem::error(
+            "metadata.name",
+            "metadata.name is missing",
+            format!("it tells one {kind} from another"),
+            "give the object a name, in quotes if it looks like a number",
+        ));
+    };
+    let namespace = match kind {
+        Kind::Node => "",
+        _ => field("namespace").unwrap_or("default"),
+    };
+    let is_name = if kind == Kind::Service { is_dns_label } else { is_dns_name };
+    let wrong = if !is_name(name) {
+        Some(("metadata.name", name))
+    } else if kind != Kind::Node && !is_dns_label(namespace) {
+        Some(("metadata.namespace", namespace))
+    } else {
+        None
+    };
+    match wrong {
+        None => Ok(Name { namespace: namespace.to_owned(), name: name.to_owned() }),
+        Some((field, text)) => Err(Problem::error(
+            field,
+            format!("{field} is {text:?}"),
+            "it becomes a name in the DNS, which has lower-case letters, digits and '-', and not too many of them",
+            "give another name",
+        )),
+    }
+}
+
+/// Reads the content of an object and checks it; `None` if it is refused.
+fn typed<T: DeserializeOwned + Validate>(yaml: Yaml, problems: &mut Vec<Problem>) -> Option<T> {
+    let mut unknown = Vec::new();
+    let mut on_unknown = |path: Path<'_>| unknown.push(path_text(&path));
+    let deserializer = serde_ignored::Deserializer::new(yaml, &mut on_unknown);
+    let value: T = match serde_path_to_error::deserialize(deserializer) {
+        Ok(value) => value,
+        Err(error) => {
+            let field = error.path().to_string();
+            problems.push(Problem::error(
+                &field,
+                format!("{field} cannot be read"),
+                error.inner().to_string().replace("expected i32", "expected an integer"),
+                "write what `kubectl explain` says of this field",
+            ));
+            return None;
+        }
+    };
+    problems.extend(unknown.into_iter().map(|field| {
+        let what = format!("{field} is no field that svc-lb knows");
+        Problem::warning(field, what, "so it has no effect", "check how it is spelt and indented")
+    }));
+    let checked = problems.len();
+    value.validate(problems);
+    let refused = problems[checked..].iter().any(|problem| problem.severity == super::Severity::Error);
+    (!refused).then_some(value)
+}
+
+/// A path as in `spec.ports[1].port`.
+fn path_text(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", path_text(parent)),
+        Path::Map { parent, key } => match path_text(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            path_text(parent)
+        }
+    }
+}

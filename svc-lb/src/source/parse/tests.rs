@@ -1,0 +1,214 @@
+//! Small manifests in, findings out.
+
+use crate::source::{Severity, read_text};
+use proptest::prelude::*;
+
+const SERVICE: &str = "kind: Service\napiVersion: v1\nmetadata:\n  name: web\nspec:\n";
+
+/// The findings of a text, without the names of the file.
+fn findings(text: &str) -> Vec<String> {
+    let findings = read_text("x", text).findings;
+    findings.iter().map(|finding| finding.to_string().replacen("x:", "", 1)).collect()
+}
+
+/// Asserts that a text has one finding, which starts at a place with a severity and holds a word.
+#[track_caller]
+fn assert_finding(text: &str, start: &str, word: &str) {
+    let findings = findings(text);
+    let [finding] = &findings[..] else { panic!("not one finding: {findings:#?}") };
+    assert!(finding.starts_with(start) && finding.contains(word), "{finding}");
+}
+
+#[test]
+fn a_good_document_has_no_findings() {
+    let reading = read_text("x", &format!("{SERVICE}  ports: [{{port: 80}}]\n"));
+    assert_eq!(reading.findings, []);
+    let name = reading.objects.services.keys().next().expect("a Service");
+    assert_eq!(name.to_string(), "default/web");
+}
+
+#[test]
+fn a_finding_tells_the_place_what_why_and_the_mend() {
+    assert_eq!(
+        findings(&format!("{SERVICE}  ports:\n    - name: http\n      port: 99999\n")),
+        ["8:13: error: spec.ports[0].port is 99999: a port is a number from 1 to 65535; \
+          write one of these numbers"]
+    );
+}
+
+#[test]
+fn what_the_api_server_would_refuse_is_refused() {
+    for (spec, start, word) in [
+        ("  type: NodePorts\n  ports: [{port: 80}]\n", "6:9: error", "\"NodePorts\""),
+        ("  type: ClusterIP\n", "5:1: error", "spec.ports is missing"),
+        ("  ports: [{port: 0}]\n", "6:18: error", "missing or 0"),
+        ("  ports: [{port: 80, protocol: tcp}]\n", "6:32: error", "write TCP"),
+        ("  ports: [{port: 80, name: HTTP}]\n", "6:28: error", "\"HTTP\""),
+        ("  ports: [{port: 80, targetPort: 70000}]\n", "6:34: error", "70000"),
+        ("  ports: [{port: 80, targetPort: \"80\"}]\n", "6:34: error", "without quotes"),
+        ("  ports: [{port: 80, nodePort: 30080}]\n", "6:32: error", "type: NodePort"),
+        ("  ports: [{port: 80, name: a}, {port: 81}]\n", "6:32: error", "has no name"),
+        ("  ports: [{port: 80, name: a}, {port: 81, name: a}]\n", "6:49: error", "a second time"),
+        ("  ports: [{port: 80, name: a}, {port: 80, name: b}]\n", "6:39: error", "80/TCP a second time"),
+        ("  clusterIP: 10.96.0.256\n  ports: [{port: 80}]\n", "6:14: error", "not an IP address"),
+        ("  clusterIP: 127.0.0.1\n  ports: [{port: 80}]\n", "6:14: error", "loopback"),
+        (
+            "  clusterIPs: [10.96.0.1, 10.96.0.2]\n  ports: [{port: 80}]\n",
+            "6:27: error",
+            "IPv4 a second time",
+        ),
+        (
+            "  clusterIP: 10.96.0.1\n  clusterIPs: [10.96.0.2]\n  ports: [{port: 80}]\n",
+            "6:14: error",
+            "is another",
+        ),
+        (
+            "  clusterIP: fd00::1\n  ipFamilies: [IPv4]\n  ports: [{port: 80}]\n",
+            "6:14: error",
+            "an IPv4 address",
+        ),
+        ("  ipFamilies: [IPV4]\n  ports: [{port: 80}]\n", "6:16: error", "write IPv4"),
+        (
+            "  ipFamilyPolicy: SingleStack\n  ipFamilies: [IPv4, IPv6]\n  ports: [{port: 80}]\n",
+            "6:19: error",
+            "two families",
+        ),
+    ] {
+        let text = format!("{SERVICE}{spec}");
+        assert_finding(&text, start, word);
+        assert!(read_text("x", &text).objects.services.is_empty(), "{spec}");
+    }
+    let twice = "  type: NodePort\n  ports:\n  - {name: a, port: 1, nodePort: 30000}\n  - {name: b, port: 2, nodePort: 30000}\n";
+    assert_finding(&format!("{SERVICE}{twice}"), "9:34: error", "30000/TCP a second time");
+    assert_finding("kind: Service\napiVersion: v1\nmetadata: {name: web}\n", "1:1: error", "spec is missing");
+}
+
+#[test]
+fn other_kinds_are_checked_too() {
+    for (text, start, word) in [
+        (
+            "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nstatus: {podIP: web}\n",
+            "4:17: error",
+            "IP address",
+        ),
+        (
+            "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec:\n  containers:\n  - name: a\n    ports: [{containerPort: 0}]\n",
+            "7:29: error",
+            "missing or 0",
+        ),
+        (
+            "kind: Node\napiVersion: v1\nmetadata: {name: a.b}\nstatus: {addresses: [{type: InternalIP, address: a}]}\n",
+            "4:50: error",
+            "IP address",
+        ),
+        (
+            "kind: Endpoints\napiVersion: v1\nmetadata: {name: a}\nsubsets: [{addresses: [{ip: 169.254.0.1}]}]\n",
+            "4:29: error",
+            "link-local",
+        ),
+        (
+            "kind: EndpointSlice\napiVersion: discovery.k8s.io/v1\nmetadata: {name: a, labels: {kubernetes.io/service-name: a}}\n\
+             addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]\n",
+            "5:26: error",
+            "an IPv6 address",
+        ),
+    ] {
+        assert_finding(text, start, word);
+    }
+}
+
+#[test]
+fn an_odd_address_is_taken_and_reported() {
+    let text = format!("{SERVICE}  clusterIP: 10.96.0.010\n  ports: [{{port: 80}}]\n");
+    assert_finding(&text, "6:14: warning", "10.96.0.10: write that");
+    assert_eq!(read_text("x", &text).objects.services.len(), 1);
+}
+
+#[test]
+fn a_type_error_names_its_field() {
+    let text = format!("{SERVICE}  ports:\n    - port: eighty\n");
+    assert_finding(&text, "7:13: error", "spec.ports[0].port cannot be read");
+}
+
+#[test]
+fn a_misspelt_field_is_a_warning() {
+    let text = format!("{SERVICE}  selectors:\n    app: web\n  ports:\n    - port: 80\n      nodeport: 5\n");
+    let findings = findings(&text);
+    assert!(findings[0].starts_with("6:3: warning: spec.selectors is no field"), "{findings:?}");
+    assert!(findings[1].starts_with("10:17: warning: spec.ports[0].nodeport is no field"), "{findings:?}");
+    assert_eq!(read_text("x", &text).objects.services.len(), 1);
+}
+
+#[test]
+fn a_syntax_error_has_its_place_in_the_file_and_takes_no_other_document_along() {
+    let good = format!("{SERVICE}  ports: [{{port: 80}}]\n");
+    let text = format!("{good}---\na: [1\n---\n{}", good.replace("name: web", "name: other"));
+    assert_finding(&text, "9:1: error", "this document is not YAML");
+    assert_eq!(read_text("x", &text).objects.services.len(), 2);
+    assert_finding("a: 1\nb: 2\na: 3\n", "1:1: error", "duplicate entry");
+}
+
+#[test]
+fn lists_hold_objects() {
+    let text = "kind: ServiceList\napiVersion: v1\nitems:\n- metadata: {name: a}\n  spec: {ports: [{port: 1}]}\n\
+                - metadata: {name: b}\n  spec: {ports: [{port: 0}]}\n";
+    assert_finding(text, "7:25: error", "spec.ports[0].port is missing or 0");
+    assert_eq!(read_text("x", text).objects.services.len(), 1);
+    let text = "kind: List\napiVersion: v1\nitems:\n- {kind: Pod, apiVersion: v1, metadata: {name: a}}\n- {kind: Node}\n";
+    assert_finding(text, "5:3: error", "apiVersion is missing");
+    assert_eq!(read_text("x", text).objects.pods.len(), 1);
+}
+
+#[test]
+fn json_is_read_and_has_places() {
+    let text = "{\n\t\"kind\": \"Pod\", \"apiVersion\": \"v1\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"status\": \
+                {\"podIP\": \"x\"}\n}\n";
+    assert_finding(text, "4:22: error", "IP address");
+    let escaped = text.replace("\"a\"", "\"a\", \"annotations\": {\"b\": \"\\ud83d\\ude00\"}");
+    assert_finding(&escaped, "", "IP address");
+}
+
+#[test]
+fn other_kinds_are_left_alone() {
+    let text = "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: web}\n";
+    assert_finding(text, "1:7: note", "Deployment web (apps/v1) is not read");
+    assert_eq!(findings("# nothing\n---\n---\n"), [] as [String; 0]);
+}
+
+#[test]
+fn what_is_no_object_is_an_error() {
+    assert_finding("just text\n", "1:1: error", "kind is missing");
+    assert_finding("kind: Pod\napiVersion: v1\n", "1:1: error", "metadata.name is missing");
+    assert_finding("kind: Pod\napiVersion: v1\nmetadata: {name: A}\n", "3:18: error", "\"A\"");
+}
+
+#[test]
+fn what_is_not_served_yet_is_a_warning_of_its_own() {
+    let spec = "  type: LoadBalancer\n  sessionAffinity: ClientIP\n  externalTrafficPolicy: Local\n  \
+                internalTrafficPolicy: Local\n  externalIPs: [192.0.2.1]\n  trafficDistribution: PreferClose\n  \
+                ports: [{port: 80, protocol: SCTP}]\n";
+    let reading = read_text("x", &format!("{SERVICE}{spec}"));
+    assert_eq!(reading.findings.len(), 7);
+    for finding in reading.findings {
+        assert!(finding.unserved && finding.severity == Severity::Warning, "{finding}");
+    }
+    for spec in ["  type: ExternalName\n  externalName: a.b\n", "  clusterIP: None\n"] {
+        assert_finding(&format!("{SERVICE}{spec}"), "6:", "note");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_manifest_never_panics(
+        start in 0usize..300, length in 0usize..20, noise in "[-:\\[\\]{}&*!|>'\"#a1 \t\n]{0,10}",
+    ) {
+        let mut text = format!(
+            "{SERVICE}  type: NodePort\n  selector: {{app: a}}\n  ports:\n  - {{name: a, port: 80, targetPort: b}}\n\
+             ---\nkind: Pod\napiVersion: v1\nmetadata:\n  name: a\nstatus:\n  podIPs: [{{ip: 10.0.0.1}}]\n"
+        );
+        let start = start.min(text.len());
+        let end = (start + length).min(text.len());
+        text.replace_range(start..end, &noise);
+        read_text("x", &text);
+    }
+}
