@@ -3,6 +3,7 @@
 use ebpf_toolchain::{Error, Toolchain, compiler, linker};
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -29,7 +30,8 @@ fn embed() -> Result<(), Error> {
     let directory = PathBuf::from(variable("OUT_DIR"));
     let object = directory.join("svc-lb-ebpf.o");
     let intermediate = target_directory(&directory).join("ebpf");
-    let warnings = toolchain.build(workspace, &intermediate, &variable("CARGO_CFG_TARGET_ARCH"), &object)?;
+    let arch = variable("CARGO_CFG_TARGET_ARCH");
+    let warnings = toolchain.build(workspace, &intermediate, &arch.to_string_lossy(), &object)?;
     tell("warning", &warnings);
     println!("cargo::rustc-env=SVC_LB_EBPF_OBJECT={}", object.display());
     Ok(())
@@ -41,8 +43,8 @@ fn target_directory(out: &Path) -> &Path {
 }
 
 /// A variable that cargo sets for every build script.
-fn variable(name: &str) -> String {
-    env::var(name).expect("cargo sets it")
+fn variable(name: &str) -> OsString {
+    env::var_os(name).expect("cargo sets it")
 }
 
 /// Has cargo print a message, line by line.

@@ -44,11 +44,22 @@ impl Compiler {
     /// `/usr/bin/rustc`, which distributions install.
     ///
     /// # Errors
-    /// [`Error::NoCompiler`] if there is none.
+    /// [`Error::NoCompiler`] or [`Error::NamedCompiler`] if there is none.
     pub fn find_all() -> Result<Vec<Self>, Error> {
+        if let Some(path) = env::var_os(RUSTC_VARIABLE).map(PathBuf::from) {
+            let cargo = env::var_os(CARGO_VARIABLE).map(PathBuf::from);
+            let name = format!("{RUSTC_VARIABLE}={}", path.display());
+            let named = Candidate { name, rustc: Some(path.clone()), cargo };
+            return named
+                .probe()
+                .map(|compiler| vec![compiler])
+                .map_err(|unfit| Error::NamedCompiler { path, unfit });
+        }
         let mut found = Vec::new();
         let mut tried = Vec::new();
-        for candidate in candidates() {
+        for candidate in
+            [Candidate::of_rustup("nightly"), Candidate::of_rustup("stable"), Candidate::of_system()]
+        {
             match candidate.probe() {
                 Ok(compiler) => found.push(compiler),
                 Err(unfit) => tried.push((candidate.name, unfit)),
@@ -58,27 +69,18 @@ impl Compiler {
     }
 }
 
-fn candidates() -> Vec<Candidate> {
-    if let Some(rustc) = env::var_os(RUSTC_VARIABLE).map(PathBuf::from) {
-        let cargo = env::var_os(CARGO_VARIABLE).map(PathBuf::from);
-        let name = format!("{RUSTC_VARIABLE}={}", rustc.display());
-        return vec![Candidate { name, rustc: Some(rustc), cargo }];
-    }
-    let rustup = |toolchain| Candidate {
-        name: format!("rustup's {toolchain}"),
-        rustc: output_of(command("rustup").args(["which", "--toolchain", toolchain, "rustc"]))
-            .map(|path| PathBuf::from(path.trim_end())),
-        cargo: None,
-    };
-    let system = Candidate {
-        name: "/usr/bin/rustc".to_owned(),
-        rustc: Some(PathBuf::from("/usr/bin/rustc")),
-        cargo: None,
-    };
-    vec![rustup("nightly"), rustup("stable"), system]
-}
-
 impl Candidate {
+    fn of_rustup(toolchain: &str) -> Self {
+        let path = output_of(command("rustup").args(["which", "--toolchain", toolchain, "rustc"]));
+        let rustc = path.map(|path| PathBuf::from(path.trim_end()));
+        Self { name: format!("rustup's {toolchain}"), rustc, cargo: None }
+    }
+
+    fn of_system() -> Self {
+        let path = "/usr/bin/rustc";
+        Self { name: path.to_owned(), rustc: Some(path.into()), cargo: None }
+    }
+
     /// The compiler, if it is there and has what a build for BPF needs.
     fn probe(&self) -> Result<Compiler, Unfit> {
         let rustc = self.rustc.clone().filter(|path| is_file(path)).ok_or(Unfit::Absent)?;

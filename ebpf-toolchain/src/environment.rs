@@ -29,13 +29,25 @@ pub(crate) fn output_of(command: &mut Command) -> Option<String> {
     String::from_utf8(output.stdout).ok()
 }
 
-/// Whether a variable names the toolchain, the flags or the package of another build. What says how
-/// to reach registries and how many jobs to run is kept.
+/// Whether a variable belongs to another build: names its toolchain, its flags, its package or what a
+/// build script of it may know. What says how to reach registries and how many jobs to run is kept.
 fn disturbs(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "CARGO",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+        "DEBUG",
+        "HOST",
+        "NUM_JOBS",
+        "OPT_LEVEL",
+        "OUT_DIR",
+        "PROFILE",
+        "TARGET",
+    ];
+    const PREFIXES: [&str; 4] = ["CARGO_", "DEP_", "RUSTC", "RUSTDOC"];
     const KEPT: [&str; 5] = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR"];
-    let foreign = name == "CARGO" || name == "RUSTUP_TOOLCHAIN" || name == "RUSTFLAGS";
-    let prefixed = ["CARGO_", "RUSTC", "RUSTDOC"].iter().any(|prefix| name.starts_with(prefix));
-    foreign || (prefixed && !KEPT.iter().any(|kept| name.starts_with(kept)))
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    NAMES.contains(&name) || (begins(&PREFIXES) && !begins(&KEPT))
 }
 
 /// Whether a path is that of a file, which says that a program is installed before it is run.
@@ -52,6 +64,9 @@ mod tests {
         for name in [
             "CARGO",
             "CARGO_MANIFEST_DIR",
+            "DEP_Z_ROOT",
+            "HOST",
+            "OUT_DIR",
             "CARGO_ENCODED_RUSTFLAGS",
             "CARGO_TARGET_DIR",
             "CARGO_BUILD_TARGET",

@@ -1,26 +1,40 @@
 //! What keeps the eBPF programs from being built.
 
-use crate::{compiler::Compiler, linker::LINKER_VARIABLE, lint::Finding};
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-    path::PathBuf,
+use crate::{
+    compiler::{Compiler, RUSTC_VARIABLE},
+    linker::LINKER_VARIABLE,
+    lint::Finding,
 };
+use std::{io, path::PathBuf};
 
 /// Why there is no eBPF object.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No compiler has the library's sources. Carries where one was looked for, and what was wrong there.
+    /// No compiler has the library's sources.
     #[error("no Rust compiler here can build eBPF ({}): run `cargo xtask setup`", tried_list(tried))]
     NoCompiler {
         /// The name of each candidate, and why it does not count.
         tried: Vec<(String, Unfit)>,
     },
-    /// No bpf-linker fits a compiler.
-    #[error("{} {}: run `cargo xtask setup`", lacking(named.as_deref()), compiler_list(compilers))]
+    /// The compiler that the environment names does not count.
+    #[error("{RUSTC_VARIABLE}={path} {unfit}: correct or unset it")]
+    NamedCompiler {
+        /// The compiler.
+        path: PathBuf,
+        /// Why it does not count.
+        unfit: Unfit,
+    },
+    /// No bpf-linker shares a compiler's LLVM.
+    #[error("no bpf-linker here fits {}: run `cargo xtask setup`", compiler_list(compilers))]
     NoLinker {
-        /// The one linker that was looked at, if the environment names it.
-        named: Option<OsString>,
+        /// The compilers that lack a linker, the preferred one first; never empty.
+        compilers: Vec<Compiler>,
+    },
+    /// The linker that the environment names does not run, or shares no compiler's LLVM.
+    #[error("{LINKER_VARIABLE}={path} does not fit {}: correct or unset it", compiler_list(compilers))]
+    NamedLinker {
+        /// The linker.
+        path: PathBuf,
         /// The compilers that lack a linker, the preferred one first; never empty.
         compilers: Vec<Compiler>,
     },
@@ -79,13 +93,6 @@ fn tried_list(tried: &[(String, Unfit)]) -> String {
     list.join(", ")
 }
 
-fn lacking(named: Option<&OsStr>) -> String {
-    match named {
-        Some(path) => format!("{LINKER_VARIABLE}={} does not fit", path.display()),
-        None => "no bpf-linker here fits".to_owned(),
-    }
-}
-
 fn compiler_list(compilers: &[Compiler]) -> String {
     let list: Vec<_> =
         compilers.iter().map(|compiler| format!("{} (LLVM {})", compiler.name, compiler.llvm)).collect();
@@ -119,14 +126,15 @@ mod tests {
             llvm: 22,
             nightly: false,
         };
-        let compilers = vec![compiler];
         assert_eq!(
-            Error::NoLinker { named: None, compilers: compilers.clone() }.to_string(),
+            Error::NoLinker { compilers: vec![compiler] }.to_string(),
             "no bpf-linker here fits /usr/bin/rustc (LLVM 22): run `cargo xtask setup`"
         );
-        assert_eq!(
-            Error::NoLinker { named: Some("/x".into()), compilers }.to_string(),
-            "SVC_LB_BPF_LINKER=/x does not fit /usr/bin/rustc (LLVM 22): run `cargo xtask setup`"
-        );
+    }
+
+    #[test]
+    fn a_named_tool_that_does_not_fit_is_named_by_its_variable() {
+        let error = Error::NamedCompiler { path: "/x/rustc".into(), unfit: Unfit::Old };
+        assert_eq!(error.to_string(), "SVC_LB_EBPF_RUSTC=/x/rustc is too old: correct or unset it");
     }
 }

@@ -20,13 +20,17 @@ impl Toolchain {
     /// The first compiler for which there is a linker.
     ///
     /// # Errors
-    /// [`Error::NoCompiler`], or [`Error::NoLinker`] for the preferred compiler.
+    /// [`Error::NoCompiler`] or [`Error::NoLinker`], which `cargo xtask setup` mends; or
+    /// [`Error::NamedCompiler`] or [`Error::NamedLinker`], which only the user can.
     pub fn find(workspace: &Path) -> Result<Self, Error> {
         let compilers = Compiler::find_all()?;
         let complete = compilers.iter().find_map(|compiler| {
             let linker = Linker::find(workspace, compiler.llvm)?;
             Some(Self { compiler: compiler.clone(), linker })
         });
-        complete.ok_or_else(|| Error::NoLinker { named: env::var_os(LINKER_VARIABLE), compilers })
+        complete.ok_or_else(|| match env::var_os(LINKER_VARIABLE) {
+            Some(path) => Error::NamedLinker { path: path.into(), compilers },
+            None => Error::NoLinker { compilers },
+        })
     }
 }

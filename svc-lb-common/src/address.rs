@@ -203,6 +203,12 @@ impl<A: Address> Tuple<A> {
         }
     }
 
+    /// Whether another tuple has another source or destination port.
+    #[inline(always)]
+    pub fn ports_differ(&self, other: &Self) -> bool {
+        self.source_port != other.source_port || self.destination_port != other.destination_port
+    }
+
     /// What both ports add to a checksum, in the byte order of the packet.
     #[inline(always)]
     pub fn port_sum(&self) -> u64 {

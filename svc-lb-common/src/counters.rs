@@ -87,11 +87,13 @@ pub enum DropReason {
     Unroutable = 5,
     /// The kernel refused to change the packet.
     RewriteFailed = 6,
+    /// A TCP RST to a virtual address that belongs to no flow: there is nothing to answer.
+    StrayReset = 7,
 }
 
 impl DropReason {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ClusterIpFromUplink,
         Self::NoSourcePort,
         Self::FlowTableFull,
@@ -99,6 +101,7 @@ impl DropReason {
         Self::TimeExceeded,
         Self::Unroutable,
         Self::RewriteFailed,
+        Self::StrayReset,
     ];
 
     /// The name in `status`.
@@ -111,6 +114,7 @@ impl DropReason {
             Self::TimeExceeded => "time-exceeded",
             Self::Unroutable => "unroutable",
             Self::RewriteFailed => "rewrite-failed",
+            Self::StrayReset => "stray-reset",
         }
     }
 }

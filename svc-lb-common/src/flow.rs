@@ -176,6 +176,27 @@ impl State {
         self.has(Self::RST_FORWARD | Self::RST_REPLY) || self.0 & both == both
     }
 
+    /// What the flow's timeout depends on.
+    #[inline(always)]
+    pub const fn phase(self, protocol: u16) -> Phase {
+        if protocol != TCP {
+            return if self.has(Self::REPLIED) { Phase::UdpStream } else { Phase::Udp };
+        }
+        if self.has(Self::RST_FORWARD | Self::RST_REPLY) {
+            Phase::TcpClose
+        } else if self.is_closed() {
+            Phase::TcpTimeWait
+        } else if self.has(Self::FIN_FORWARD | Self::FIN_REPLY) {
+            Phase::TcpCloseWait
+        } else if self.has(Self::ESTABLISHED) {
+            Phase::TcpEstablished
+        } else if self.has(Self::REPLIED) {
+            Phase::TcpSynRecv
+        } else {
+            Phase::TcpSynSent
+        }
+    }
+
     /// Whether the backend never answered.
     #[inline(always)]
     pub const fn is_unanswered(self) -> bool {
@@ -257,35 +278,54 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The timeout of a flow in a state, in seconds.
-    #[inline(always)]
-    pub fn of(&self, protocol: u16, state: State) -> u32 {
-        if protocol != TCP {
-            return if state.has(State::REPLIED) { self.udp_stream } else { self.udp };
-        }
-        if state.has(State::RST_FORWARD | State::RST_REPLY) {
-            self.tcp_close
-        } else if state.is_closed() {
-            self.tcp_time_wait
-        } else if state.has(State::FIN_FORWARD | State::FIN_REPLY) {
-            self.tcp_close_wait
-        } else if state.has(State::ESTABLISHED) {
-            self.tcp_established
-        } else if state.has(State::REPLIED) {
-            self.tcp_syn_recv
-        } else {
-            self.tcp_syn_sent
+    /// The timeout of a phase, in seconds.
+    pub const fn of(&self, phase: Phase) -> u32 {
+        match phase {
+            Phase::TcpSynSent => self.tcp_syn_sent,
+            Phase::TcpSynRecv => self.tcp_syn_recv,
+            Phase::TcpEstablished => self.tcp_established,
+            Phase::TcpCloseWait => self.tcp_close_wait,
+            Phase::TcpTimeWait => self.tcp_time_wait,
+            Phase::TcpClose => self.tcp_close,
+            Phase::Udp => self.udp,
+            Phase::UdpStream => self.udp_stream,
         }
     }
 
-    /// Whether an entry that was last seen then is past its timeout. The flow is gone only when both
-    /// its entries are.
-    #[inline(always)]
+    /// Whether an entry in a state that was last seen then is past its timeout. The flow is gone only
+    /// when both its entries are.
     pub fn is_past(&self, protocol: u16, state: State, last_seen: u32, now: u32) -> bool {
-        // A clock that another processor read a moment later must not look like an age of 2³² s.
-        let age = now.wrapping_sub(last_seen).cast_signed();
-        age > 0 && age.cast_unsigned() > self.of(protocol, state)
+        is_past(self.of(state.phase(protocol)), last_seen, now)
     }
+}
+
+/// What a flow's timeout depends on; the fields of [`Timeouts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// [`Timeouts::tcp_syn_sent`]
+    TcpSynSent,
+    /// [`Timeouts::tcp_syn_recv`]
+    TcpSynRecv,
+    /// [`Timeouts::tcp_established`]
+    TcpEstablished,
+    /// [`Timeouts::tcp_close_wait`]
+    TcpCloseWait,
+    /// [`Timeouts::tcp_time_wait`]
+    TcpTimeWait,
+    /// [`Timeouts::tcp_close`]
+    TcpClose,
+    /// [`Timeouts::udp`]
+    Udp,
+    /// [`Timeouts::udp_stream`]
+    UdpStream,
+}
+
+/// Whether more than `timeout` seconds lie between two times of the dataplane's clock.
+#[inline(always)]
+pub fn is_past(timeout: u32, last_seen: u32, now: u32) -> bool {
+    // A clock that another processor read a moment later must not look like an age of 2³² s.
+    let age = now.wrapping_sub(last_seen).cast_signed();
+    age > 0 && age.cast_unsigned() > timeout
 }
 
 #[cfg(test)]
@@ -307,7 +347,7 @@ mod tests {
     }
 
     fn timeout(packets: &[(bool, TcpFlags)]) -> u32 {
-        Timeouts::default().of(TCP, after(packets))
+        Timeouts::default().of(after(packets).phase(TCP))
     }
 
     #[test]
@@ -361,11 +401,11 @@ mod tests {
             more.iter().fold(after(&open), |state, &(reply, flags)| state.after(TCP, reply, flags))
         };
         assert!(!closing(&[(REPLY, FIN)]).is_closed());
-        assert_eq!(Timeouts::default().of(TCP, closing(&[(REPLY, FIN)])), 3600);
+        assert_eq!(Timeouts::default().of(closing(&[(REPLY, FIN)]).phase(TCP)), 3600);
         assert!(closing(&[(REPLY, FIN), (FORWARD, FIN)]).is_closed());
-        assert_eq!(Timeouts::default().of(TCP, closing(&[(REPLY, FIN), (FORWARD, FIN)])), 120);
+        assert_eq!(Timeouts::default().of(closing(&[(REPLY, FIN), (FORWARD, FIN)]).phase(TCP)), 120);
         assert!(closing(&[(FORWARD, RST)]).is_closed());
-        assert_eq!(Timeouts::default().of(TCP, closing(&[(FORWARD, RST)])), 10);
+        assert_eq!(Timeouts::default().of(closing(&[(FORWARD, RST)]).phase(TCP)), 10);
     }
 
     #[test]

@@ -1,7 +1,50 @@
-//! The kernel side of svc-lb.
+//! The kernel side of svc-lb: what the hooks call. It holds no policy; it looks up what the agent
+//! compiled.
+//!
+//! - [`packet`]: parse, rewrite and send a packet, the same for XDP and tc
+//! - [`pipeline`]: the way of a packet: flow → frontend → select → rewrite → forward
+//! - [`flow`]: the flow table: find, make, refresh and remove pairs
+//! - [`frontend`], [`select`]: what a first packet is for, and which backend it gets
+//! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
+//! - [`route`]: the next hop of what svc-lb sends on by itself
+//! - [`reject`]: TCP RST and ICMP errors
+//! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "BPF has its atomics only as intrinsics"))]
+
+#[cfg(target_arch = "bpf")]
+mod atomic;
+#[cfg(target_arch = "bpf")]
+mod clock;
+#[cfg(target_arch = "bpf")]
+mod config;
+#[cfg(target_arch = "bpf")]
+mod flow;
+#[cfg(target_arch = "bpf")]
+mod frontend;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod nat;
+#[cfg(target_arch = "bpf")]
+mod packet;
+#[cfg(target_arch = "bpf")]
+mod pipeline;
+#[cfg(target_arch = "bpf")]
+mod programs;
+#[cfg(target_arch = "bpf")]
+mod reject;
+#[cfg(target_arch = "bpf")]
+mod route;
+#[cfg(target_arch = "bpf")]
+mod select;
+#[cfg(target_arch = "bpf")]
+mod source_port;
+#[cfg(target_arch = "bpf")]
+mod stats;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {
-    eprintln!("svc-lb-ebpf is built for bpfel-unknown-none by the build script of svc-lb");
+    eprintln!("svc-lb-ebpf is built for bpfel-unknown-none, by the build script of svc-lb");
 }

@@ -1,1 +1,60 @@
 //! The harness: hosts in network namespaces, and what they say to each other.
+//!
+//! A scenario starts a [`Rig`], gives its agent Services, lets clients talk, and asserts what they saw
+//! and which program did the work:
+//!
+//! ```no_run
+//! use svc_lb::compile::Family;
+//! use svc_lb_common::counters::Program;
+//! use svc_lb_tests::{Rig, Service, Xdp};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let rig = Rig::routed().xdp(Xdp::Native).start()?;
+//! let backend = rig.remote_pod("backend")?;
+//! let service = Service::number(1).behind([&backend]);
+//! rig.apply(&[&service])?;
+//!
+//! let work = rig.work_of(|| {
+//!     let answer = rig.client().tcp(rig.node_port(&service, Family::V4)).ask()?;
+//!     assert_eq!(answer.by, "backend");
+//!     Ok(())
+//! })?;
+//! assert_eq!(work.forwarded_by(), [Program::XdpUplink]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything is made of Rust threads and sockets, in namespaces that have no name: whatever happens to
+//! the test, the kernel cleans up. It needs root and nothing else: no program is called but svc-lb
+//! itself, which is built on first use. What the agent prints is shown when a test fails.
+
+pub mod agent;
+pub mod binary;
+pub mod bulk;
+pub mod conversation;
+pub mod counters;
+pub mod dial;
+pub mod frame;
+pub mod host;
+pub mod links;
+pub mod load;
+pub mod losses;
+pub mod manifest;
+pub mod namespace;
+pub mod nftables;
+pub mod offload;
+pub mod ping;
+pub mod plan;
+pub mod private_run;
+pub mod rig;
+pub mod routed;
+mod scenarios;
+pub mod server;
+pub mod wait;
+pub mod wire;
+pub mod xdp_pass;
+
+pub use host::Host;
+pub use manifest::Service;
+pub use namespace::Namespace;
+pub use rig::{Rig, Xdp};

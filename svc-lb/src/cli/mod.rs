@@ -2,7 +2,11 @@
 
 mod arguments;
 pub mod check;
+pub mod cleanup;
 mod config_file;
+pub mod get;
+pub mod status;
+mod table;
 
 pub use arguments::{
     Arguments, Check, Cleanup, Command, Directories, Flows, Get, GetOutput, Interfaces, Listing, Run,

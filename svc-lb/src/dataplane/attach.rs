@@ -61,6 +61,13 @@ impl Attacher {
         self.pins.list()
     }
 
+    /// Whether what was attached to a place still is, as far as the kernel tells: a filter leaves no
+    /// trace of its own.
+    pub fn is_attached(&self, interface: &node::Interface, place: Place) -> bool {
+        let path = self.pins.path(&interface.name, place);
+        path.is_dir() || interface_of_link(&path).is_ok_and(|index| index == interface.index)
+    }
+
     /// Attaches a program to a place on an interface, or replaces what an earlier agent attached there.
     /// Why not, in words.
     pub fn attach(&self, ebpf: &mut Ebpf, interface: &node::Interface, place: Place) -> Result<Hook, String> {

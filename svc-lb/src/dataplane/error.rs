@@ -14,6 +14,12 @@ pub enum DataplaneError {
         /// `--pin-dir`.
         path: PathBuf,
     },
+    /// No agent has made maps there, or they were removed.
+    #[error("nothing is pinned in {path}: no agent has run with this --pin-dir, or cleanup has removed it")]
+    NothingPinned {
+        /// `--pin-dir`.
+        path: PathBuf,
+    },
     /// The BPF file system could not be mounted.
     #[error("cannot mount the BPF file system at {path}: {source}")]
     Mount {

@@ -59,7 +59,7 @@ impl Interfaces {
 
     /// Attaches to the interfaces that are served, and detaches from all others; only those that are
     /// new or have changed take work. A program that cannot be attached is in the result, and tried
-    /// again the next time.
+    /// again the next time; so is one that somebody else has detached.
     pub fn set(
         &mut self,
         ebpf: &mut Ebpf,
@@ -70,6 +70,12 @@ impl Interfaces {
         let is_served = |interface: &&node::Interface| !matches!(interface.role, Role::None(_));
         let served: Vec<&node::Interface> = facts.interfaces.iter().filter(is_served).collect();
         self.attached.retain(|name, attached| served.iter().any(|it| it.name == *name && attached.is_of(it)));
+        for interface in &served {
+            let places = self.places(interface);
+            if let Some(attached) = self.attached.get_mut(&interface.name) {
+                attached.settled &= places.iter().all(|place| self.attacher.is_attached(interface, *place));
+            }
+        }
         let node = pair(node, AddressPair::default());
         maps.settings.set(&[(0, Settings { node })])?;
 

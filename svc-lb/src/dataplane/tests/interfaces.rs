@@ -2,7 +2,7 @@
 
 use super::{NODE, in_namespaces, open, options, tables};
 use crate::{
-    dataplane::{Dataplane, Options, cleanup},
+    dataplane::{Dataplane, Options, cleanup, syscall},
     node::{Facts, Interface, Role},
     options::XdpMode,
     status::{Attachment, Hook},
@@ -297,5 +297,22 @@ fn before_tcx_filters_are_made_replaced_and_removed() {
         set(&mut dataplane, &[uplink("up0", "veth")]);
         cleanup(pin_dir).expect("a cleanup");
         assert_eq!(filters(), (0, 0));
+    });
+}
+
+#[test]
+fn what_somebody_else_detached_is_attached_again() {
+    in_namespaces(|pin_dir| {
+        veth("pod0");
+        let mut dataplane = open(pin_dir);
+        set(&mut dataplane, &[pod("pod0")]);
+        let pin = pin_dir.join("links").join("pod0-tc_pod_ingress");
+        syscall::detach_link(&pin).expect("a link");
+        assert_eq!(programs("pod0").0, [0; 0]);
+        set(&mut dataplane, &[pod("pod0")]);
+        assert_eq!(programs("pod0").0.len(), 1);
+        fs::remove_file(pin).expect("a pin");
+        set(&mut dataplane, &[pod("pod0")]);
+        assert!(pins(pin_dir.join("links")).contains(&"pod0-tc_pod_ingress".to_owned()));
     });
 }

@@ -12,7 +12,13 @@ pub use statistics::{Fill, Finished, Statistics};
 pub(super) use services::read as services;
 pub(super) use statistics::read as statistics;
 
-use super::{clock::Clock, error::DataplaneError, maps::Maps, syscall::Access, typed::MapError};
+use super::{
+    clock::Clock,
+    error::DataplaneError,
+    maps::{self, Maps},
+    syscall::Access,
+    typed::MapError,
+};
 use std::path::Path;
 
 /// The pinned maps, opened for reading: works whether an agent runs or not.
@@ -25,6 +31,9 @@ pub struct View {
 impl View {
     /// What is pinned under a pin directory.
     pub fn open(pin_dir: &Path) -> Result<Self, DataplaneError> {
+        if !maps::directory(pin_dir).exists() {
+            return Err(DataplaneError::NothingPinned { path: pin_dir.to_owned() });
+        }
         Ok(Self { maps: Maps::open(pin_dir, Access::Read)?, clock: Clock::open(pin_dir)? })
     }
 

@@ -1,0 +1,28 @@
+//! Atomic operations on shared map memory. `core::sync::atomic` has none on this target.
+
+use core::intrinsics::{self, AtomicOrdering};
+
+/// Adds to a number that other processors add to as well; gives what it was before.
+#[inline(always)]
+pub fn fetch_add(number: *mut u32, value: u32) -> u32 {
+    // SAFETY: callers pass an aligned pointer into a map value, which the verifier has checked.
+    unsafe { intrinsics::atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(number, value) }
+}
+
+/// Sets bits of a number that other processors change as well.
+#[inline(always)]
+pub fn set_bits(number: *mut u32, bits: u32) {
+    // SAFETY: as above.
+    unsafe {
+        intrinsics::atomic_or::<u32, u32, { AtomicOrdering::Relaxed }>(number, bits);
+    }
+}
+
+/// Clears bits of a number that other processors change as well.
+#[inline(always)]
+pub fn clear_bits(number: *mut u32, bits: u32) {
+    // SAFETY: as above.
+    unsafe {
+        intrinsics::atomic_and::<u32, u32, { AtomicOrdering::Relaxed }>(number, !bits);
+    }
+}

@@ -1,0 +1,86 @@
+//! The constants that the loader sets before verification.
+
+use svc_lb_common::{
+    config::Config,
+    flow::{Phase, Timeouts},
+    snat::PortRange,
+};
+
+#[unsafe(no_mangle)]
+static CONFIG: Config = Config {
+    seconds_per_jiffy: 0,
+    timeouts: Timeouts {
+        tcp_syn_sent: 0,
+        tcp_syn_recv: 0,
+        tcp_established: 0,
+        tcp_close_wait: 0,
+        tcp_time_wait: 0,
+        tcp_close: 0,
+        udp: 0,
+        udp_stream: 0,
+    },
+    removed_backend_grace: 0,
+    new_flow_limit: 0,
+    snat_first_port: 0,
+    snat_last_port: 0,
+    external_cluster_ips: 0,
+};
+
+/// Reads a constant as the loader left it, not as the compiler sees it here.
+macro_rules! read {
+    ($($field:ident).+) => {
+        // SAFETY: a field of a static is valid and aligned; nothing writes to it after the load.
+        unsafe { core::ptr::read_volatile(&raw const CONFIG.$($field).+) }
+    };
+}
+
+/// Seconds per jiffy, in units of 2⁻³².
+#[inline(always)]
+pub fn seconds_per_jiffy() -> u64 {
+    read!(seconds_per_jiffy)
+}
+
+/// The timeout of a phase, in seconds. Field by field: the whole would not fit the stack.
+#[inline(always)]
+pub fn timeout(phase: Phase) -> u32 {
+    match phase {
+        Phase::TcpSynSent => read!(timeouts.tcp_syn_sent),
+        Phase::TcpSynRecv => read!(timeouts.tcp_syn_recv),
+        Phase::TcpEstablished => read!(timeouts.tcp_established),
+        Phase::TcpCloseWait => read!(timeouts.tcp_close_wait),
+        Phase::TcpTimeWait => read!(timeouts.tcp_time_wait),
+        Phase::TcpClose => read!(timeouts.tcp_close),
+        Phase::Udp => read!(timeouts.udp),
+        Phase::UdpStream => read!(timeouts.udp_stream),
+    }
+}
+
+/// The longest time that a flow lives in which one side was never heard of, in seconds.
+#[inline(always)]
+pub fn longest_unfinished() -> u32 {
+    timeout(Phase::TcpSynSent).max(timeout(Phase::TcpSynRecv)).max(timeout(Phase::Udp))
+}
+
+/// After how many seconds of silence a removed backend's clients are reset.
+#[inline(always)]
+pub fn removed_backend_grace() -> u32 {
+    read!(removed_backend_grace)
+}
+
+/// How many flows a processor may make in a second before unfinished ones are kept apart.
+#[inline(always)]
+pub fn new_flow_limit() -> u32 {
+    read!(new_flow_limit)
+}
+
+/// The source ports of connections that svc-lb sends on under the node's address.
+#[inline(always)]
+pub fn snat_ports() -> PortRange {
+    PortRange { first: read!(snat_first_port), last: read!(snat_last_port) }
+}
+
+/// Whether ClusterIPs are served to sources that come in by an uplink.
+#[inline(always)]
+pub fn external_cluster_ips() -> bool {
+    read!(external_cluster_ips) != 0
+}

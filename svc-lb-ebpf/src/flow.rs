@@ -1,0 +1,314 @@
+//! The flow table. A flow is a pair of entries, one a direction, and stays a pair.
+//!
+//! While new flows arrive faster than a limit, unfinished ones go to a table of their own
+//! (`NEW_FLOWS_V4/6`), so that a flood of handshakes evicts handshakes only.
+
+use crate::{
+    atomic, config,
+    maps::{self, Flows, Maps},
+    packet::{Family, Headers},
+    pipeline::Exception,
+};
+use aya_ebpf::bindings::BPF_NOEXIST;
+use svc_lb_common::flow::{Flow, FlowKey, State, TCP, UDP, is_past};
+
+/// An entry of the flow table, in the table's memory: other processors read and write it too.
+pub struct Found<A: 'static> {
+    entry: *mut Flow<A>,
+    unfinished: bool,
+}
+
+impl<A: Maps> Found<A> {
+    /// The entry's fields. Of these only `last_seen` and `state` ever change.
+    #[inline(always)]
+    pub fn flow(&self) -> &'static Flow<A> {
+        // SAFETY: the pointer is a lookup's, so it points to a whole entry for as long as the program
+        // runs. An entry that is evicted meanwhile may be reused for another flow: an accepted risk of
+        // every LRU table, of some nanoseconds.
+        unsafe { &*self.entry }
+    }
+
+    #[inline(always)]
+    fn state(&self) -> State {
+        // SAFETY: as above; volatile because other processors change it.
+        State(unsafe { core::ptr::read_volatile(&raw const (*self.entry).state) })
+    }
+
+    #[inline(always)]
+    fn last_seen(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(&raw const (*self.entry).last_seen) }
+    }
+
+    #[inline(always)]
+    fn set_last_seen(&self, now: u32) {
+        // SAFETY: as above.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.entry).last_seen, now) }
+    }
+
+    #[inline(always)]
+    fn change_state(&self, from: State, to: State) {
+        // SAFETY: as above; only the address is taken.
+        let state = unsafe { &raw mut (*self.entry).state };
+        let (set, cleared) = (to.0 & !from.0, from.0 & !to.0);
+        if set != 0 {
+            atomic::set_bits(state, set);
+        }
+        if cleared != 0 {
+            atomic::clear_bits(state, cleared);
+        }
+    }
+
+    /// Whether the backend is still the one that the flow was made for.
+    #[inline(always)]
+    fn has_its_backend(&self) -> bool {
+        let flow = self.flow();
+        flow.has(Flow::<A>::BYPASS)
+            || maps::backend::<A>(flow.backend).is_some_and(|backend| backend.generation == flow.generation)
+    }
+}
+
+/// Looks an entry up in both tables, whatever its age.
+#[inline(always)]
+fn lookup<A: Maps>(key: &FlowKey<A>, now: u32) -> Option<Found<A>> {
+    if let Some(entry) = A::flows().get_ptr_mut(key) {
+        return Some(Found { entry, unfinished: false });
+    }
+    if !unfinished_in_use(now) {
+        return None;
+    }
+    A::new_flows().get_ptr_mut(key).map(|entry| Found { entry, unfinished: true })
+}
+
+/// The live flow of a packet. One that is past its timeout, or that a new connection or UDP exchange
+/// may not use any more, is removed here and counts as absent.
+#[inline(always)]
+pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Option<Found<A>> {
+    let key = &headers.key;
+    let found = lookup(key, now)?;
+    let forward = !found.flow().has(Flow::<A>::REPLY);
+    let chooses_anew = forward
+        && match key.protocol {
+            UDP => !found.has_its_backend(),
+            _ => headers.is_opening() && (found.state().is_closed() || !found.has_its_backend()),
+        };
+    if chooses_anew || found.last_seen() != now && is_expired(&found, key, now) {
+        remove(key, found.flow());
+        return None;
+    }
+    Some(found)
+}
+
+/// Whether a flow is past its timeout, by the later of its two entries.
+#[inline(never)]
+fn is_expired<A: Maps>(found: &Found<A>, key: &FlowKey<A>, now: u32) -> bool {
+    let timeout = config::timeout(found.state().phase(key.protocol));
+    if !is_past(timeout, found.last_seen(), now) {
+        return false;
+    }
+    match lookup(&found.flow().partner_key(key.protocol), now) {
+        Some(partner) => is_past(timeout, partner.last_seen(), now),
+        None => true,
+    }
+}
+
+/// Removes both entries of a flow, from whichever table they are in.
+#[inline(never)]
+fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
+    let partner = flow.partner_key(key.protocol);
+    // An entry that is not there needs no removing.
+    let _ = A::flows().remove(key);
+    let _ = A::flows().remove(&partner);
+    let _ = A::new_flows().remove(key);
+    let _ = A::new_flows().remove(&partner);
+}
+
+/// Notes that a packet of a flow is about to be applied: its state, and at most once a second when it
+/// was last seen. Gives the flow to apply, or [`Exception::Reject`] if its backend is removed and silent.
+#[inline(always)]
+pub fn refresh<A: Family>(
+    found: &Found<A>,
+    headers: &Headers<A>,
+    now: u32,
+) -> Result<&'static Flow<A>, Exception> {
+    let flow = found.flow();
+    let before = found.state();
+    let after = before.after(headers.key.protocol, flow.has(Flow::<A>::REPLY), headers.tcp_flags());
+    if before == after && found.last_seen() == now {
+        return Ok(flow);
+    }
+    match advance(found, &headers.key, after, now) {
+        Step::Kept => Ok(flow),
+        Step::Moved => maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
+        Step::Lost => Err(Exception::Reject),
+    }
+}
+
+/// What [`advance`] made of a flow.
+enum Step {
+    /// It is where it was.
+    Kept,
+    /// It went to the other table, and its copy to the scratch: the place where it was may soon be
+    /// another's.
+    Moved,
+    /// Its backend is removed and silent, so it is gone.
+    Lost,
+}
+
+/// Writes a flow's state and time, in both entries; makes the other entry anew if it was evicted.
+#[inline(never)]
+fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u32) -> Step {
+    let (flow, before) = (found.flow(), found.state());
+    let seen_anew = found.last_seen() != now;
+    found.set_last_seen(now);
+    found.change_state(before, after);
+    if found.unfinished {
+        note_unfinished(now);
+    }
+    let Some(scratch) = maps::scratch::<A>() else { return Step::Kept };
+    scratch.partner_key = flow.partner_key(key.protocol);
+    let Some(partner) = lookup(&scratch.partner_key, now) else {
+        scratch.partner = Flow { last_seen: now, state: after.0, ..flow.partner(key) };
+        // Another processor may have made it meanwhile: as good.
+        let _ =
+            table(found.unfinished).insert(&scratch.partner_key, &scratch.partner, u64::from(BPF_NOEXIST));
+        return Step::Kept;
+    };
+    partner.change_state(before, after);
+    let asks_for_backend = seen_anew && key.protocol == TCP && !flow.has(Flow::<A>::REPLY);
+    if asks_for_backend
+        && !found.has_its_backend()
+        && is_past(config::removed_backend_grace(), partner.last_seen(), now)
+    {
+        remove(key, flow);
+        return Step::Lost;
+    }
+    if found.unfinished && after.is_confirmed(key.protocol) {
+        scratch.flow = *flow;
+        promote(key, &scratch.flow);
+        promote(&scratch.partner_key, partner.flow());
+        return Step::Moved;
+    }
+    Step::Kept
+}
+
+/// Moves an entry from the table of unfinished flows to the other. It inserts there before it deletes
+/// here, so that the flow is never absent.
+#[inline(always)]
+fn promote<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
+    if A::flows().insert(key, flow, u64::from(BPF_NOEXIST)).is_ok() {
+        let _ = A::new_flows().remove(key);
+    }
+}
+
+#[inline(always)]
+fn table<A: Maps>(unfinished: bool) -> &'static Flows<A> {
+    if unfinished { A::new_flows() } else { A::flows() }
+}
+
+/// Where a new flow goes, decided once for both its entries. It is kept in the scratch, so that the
+/// verifier need not follow the rest of the program once for every place.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Place {
+    unfinished: u32,
+    both_in_use: u32,
+    now: u32,
+}
+
+impl Place {
+    /// The place of one more flow of this processor.
+    #[inline(always)]
+    pub fn of_new_flow(now: u32) -> Self {
+        let unfinished = is_flooded(now);
+        let both_in_use = unfinished || unfinished_in_use(now);
+        Self { unfinished: u32::from(unfinished), both_in_use: u32::from(both_in_use), now }
+    }
+
+    #[inline(always)]
+    fn unfinished(self) -> bool {
+        self.unfinished != 0
+    }
+
+    /// Inserts an entry unless there is one with its key, in either table. Gives whether it did.
+    #[inline(never)]
+    pub fn insert<A: Maps>(self, key: &FlowKey<A>, flow: &Flow<A>) -> bool {
+        if table::<A>(self.unfinished()).insert(key, flow, u64::from(BPF_NOEXIST)).is_err() {
+            return false;
+        }
+        if self.both_in_use != 0 && table::<A>(!self.unfinished()).get_ptr(key).is_some() {
+            let _ = table::<A>(self.unfinished()).remove(key);
+            return false;
+        }
+        true
+    }
+
+    /// Takes back an entry that [`Self::insert`] made.
+    #[inline(always)]
+    pub fn take_back<A: Maps>(self, key: &FlowKey<A>) {
+        let _ = table::<A>(self.unfinished()).remove(key);
+    }
+
+    /// Frees a key whose flow is gone: expired or, as far as TCP can tell, closed. With `unanswered`
+    /// also one whose backend never answered. Gives whether the key is free now.
+    #[inline(always)]
+    pub fn displace<A: Maps>(self, key: &FlowKey<A>, unanswered: bool) -> bool {
+        let Some(found) = lookup(key, self.now) else { return true };
+        let state = found.state();
+        let gone = (found.last_seen() != self.now && is_expired(&found, key, self.now))
+            || (key.protocol == TCP && state.is_closed())
+            || (unanswered && state.is_unanswered());
+        if gone {
+            remove(key, found.flow());
+        }
+        gone
+    }
+
+    /// The flow that has a key, which another processor made at the same moment.
+    #[inline(always)]
+    pub fn winner<A: Maps>(self, key: &FlowKey<A>) -> Option<&'static Flow<A>> {
+        lookup(key, self.now).map(|found| found.flow())
+    }
+}
+
+/// Whether the table of unfinished flows may hold any.
+#[inline(always)]
+fn unfinished_in_use(now: u32) -> bool {
+    let Some(last) = maps::last_unfinished() else { return false };
+    // SAFETY: a pointer into a map value; volatile because other processors change it.
+    let last = unsafe { core::ptr::read_volatile(last) };
+    last != 0 && !is_past(config::longest_unfinished(), last, now)
+}
+
+/// Counts one more flow of this processor; whether it is one too many for this second.
+#[inline(always)]
+fn is_flooded(now: u32) -> bool {
+    let Some(rate) = maps::new_flow_rate() else { return false };
+    // SAFETY: a pointer into this processor's value, which nothing else writes meanwhile.
+    let flows = unsafe {
+        if (*rate).second != now {
+            (*rate).second = now;
+            (*rate).flows = 0;
+        }
+        (*rate).flows += 1;
+        (*rate).flows
+    };
+    if flows <= config::new_flow_limit() {
+        return false;
+    }
+    note_unfinished(now);
+    true
+}
+
+/// Notes that the table of unfinished flows holds one that is alive. Written once a second at most: all
+/// processors read it.
+#[inline(always)]
+fn note_unfinished(now: u32) {
+    let Some(last) = maps::last_unfinished() else { return };
+    // SAFETY: as in `unfinished_in_use`.
+    unsafe {
+        if core::ptr::read_volatile(last) != now {
+            core::ptr::write_volatile(last, now);
+        }
+    }
+}

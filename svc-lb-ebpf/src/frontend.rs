@@ -1,0 +1,23 @@
+//! What a first packet is for.
+
+use crate::maps::Maps;
+use svc_lb_common::{
+    address::Be16,
+    frontend::{Frontend, FrontendKey},
+};
+
+/// The entry of an address, if it occurs in any frontend. Looked up first: most packets are for no
+/// frontend at all, and this tells so with one lookup.
+#[inline(always)]
+pub fn address<A: Maps>(address: A) -> Option<&'static Frontend> {
+    // SAFETY: an entry is replaced as a whole and freed after a grace period of RCU, in which this
+    // program runs.
+    unsafe { A::frontends().get(FrontendKey::of_address(address)) }
+}
+
+/// The frontend at an address, port and protocol.
+#[inline(always)]
+pub fn find<A: Maps>(address: A, port: Be16, protocol: u16) -> Option<&'static Frontend> {
+    // SAFETY: as above.
+    unsafe { A::frontends().get(FrontendKey { address, port, protocol }) }
+}

@@ -1,0 +1,267 @@
+//! The maps, private behind functions that say what they are for.
+
+use crate::{flow::Place, packet::Headers, source_port::Probe};
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use svc_lb_common::{
+    address::{Address, Ipv4, Ipv6},
+    backend::{Backend, MAX_BACKENDS},
+    counters::{DropReason, Program, ProgramCounters, ServiceCounters},
+    flow::{Flow, FlowKey},
+    frontend::{Frontend, FrontendKey},
+    interface::{Interface, MAX_INTERFACES, Settings},
+    service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
+};
+
+/// How many entries the flow tables hold unless the loader says otherwise.
+const FLOW_ENTRIES: usize = 1 << 19;
+/// How many frontends one family may have.
+const FRONTENDS: usize = 1 << 19;
+const SERVICES_LENGTH: usize = MAX_SERVICES as usize;
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
+
+/// A flow table.
+pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, FLOW_ENTRIES>;
+/// A table of frontends.
+pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, FRONTENDS, NO_PREALLOC>;
+/// A table of backends.
+pub type Backends<A> = Array<Backend<A>, { MAX_BACKENDS as usize }>;
+
+#[btf_map]
+static FLOWS_V4: Flows<Ipv4> = Flows::new();
+#[btf_map]
+static FLOWS_V6: Flows<Ipv6> = Flows::new();
+#[btf_map]
+static NEW_FLOWS_V4: Flows<Ipv4> = Flows::new();
+#[btf_map]
+static NEW_FLOWS_V6: Flows<Ipv6> = Flows::new();
+#[btf_map]
+static FRONTENDS_V4: Frontends<Ipv4> = Frontends::new();
+#[btf_map]
+static FRONTENDS_V6: Frontends<Ipv6> = Frontends::new();
+#[btf_map]
+static BACKENDS_V4: Backends<Ipv4> = Backends::new();
+#[btf_map]
+static BACKENDS_V6: Backends<Ipv6> = Backends::new();
+#[btf_map]
+static SERVICES: HashMap<u32, Service, SERVICES_LENGTH, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static SLOTS: Array<u32, { MAX_SLOTS as usize }> = Array::new();
+#[btf_map]
+static CURSORS: Array<u32, { MAX_CURSORS as usize }> = Array::new();
+#[btf_map]
+static COUNTERS: PerCpuArray<ServiceCounters, SERVICES_LENGTH> = PerCpuArray::new();
+#[btf_map]
+static PROGRAMS: PerCpuArray<ProgramCounters, { Program::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+static DROPS: PerCpuArray<u64, { DropReason::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+static INTERFACES: Array<Interface, { MAX_INTERFACES as usize }> = Array::new();
+#[btf_map]
+static NEW_FLOW_RATE: PerCpuArray<Rate, 1> = PerCpuArray::new();
+#[btf_map]
+static UNFINISHED: Array<u32, 1> = Array::new();
+
+#[btf_map]
+static SCRATCH_V4: PerCpuArray<Scratch<Ipv4>, 1> = PerCpuArray::new();
+#[btf_map]
+static SCRATCH_V6: PerCpuArray<Scratch<Ipv6>, 1> = PerCpuArray::new();
+
+#[btf_map]
+static HEADERS_V4: PerCpuArray<Headers<Ipv4>, 1> = PerCpuArray::new();
+#[btf_map]
+static HEADERS_V6: PerCpuArray<Headers<Ipv6>, 1> = PerCpuArray::new();
+
+/// Room for the making of a flow, which the stack has not.
+#[repr(C)]
+pub struct Scratch<A> {
+    /// Where the flow goes.
+    pub place: Place,
+    /// 1: the client's address is replaced.
+    pub masqueraded: u32,
+    /// The search for a source port.
+    pub probe: Probe,
+    /// The entry of the direction at hand.
+    pub flow: Flow<A>,
+    /// The key of the other direction.
+    pub partner_key: FlowKey<A>,
+    /// The entry of the other direction.
+    pub partner: Flow<A>,
+}
+
+impl<A: Address> Scratch<A> {
+    /// Makes the other direction from the one at hand, which has this key. With a stack frame of its own.
+    #[inline(never)]
+    pub fn pair(&mut self, key: &FlowKey<A>) {
+        self.partner_key = self.flow.partner_key(key.protocol);
+        self.partner = self.flow.partner(key);
+    }
+}
+
+/// How many flows a processor has made in a second.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Rate {
+    /// The second, of the dataplane's clock.
+    pub second: u32,
+    /// The flows made in it.
+    pub flows: u32,
+}
+
+/// The maps that there are one of for each family.
+pub trait Maps: Address {
+    /// Flows.
+    fn flows() -> &'static Flows<Self>;
+    /// Unfinished flows, while there are too many.
+    fn new_flows() -> &'static Flows<Self>;
+    /// Frontends.
+    fn frontends() -> &'static Frontends<Self>;
+    /// Backends.
+    fn backends() -> &'static Backends<Self>;
+    /// This processor's room for the making of a flow.
+    fn scratch() -> Option<*mut Scratch<Self>>;
+    /// This processor's room for the headers of a packet.
+    fn headers() -> Option<*mut Headers<Self>>;
+}
+
+impl Maps for Ipv4 {
+    #[inline(always)]
+    fn flows() -> &'static Flows<Self> {
+        &FLOWS_V4
+    }
+    #[inline(always)]
+    fn new_flows() -> &'static Flows<Self> {
+        &NEW_FLOWS_V4
+    }
+    #[inline(always)]
+    fn frontends() -> &'static Frontends<Self> {
+        &FRONTENDS_V4
+    }
+    #[inline(always)]
+    fn backends() -> &'static Backends<Self> {
+        &BACKENDS_V4
+    }
+    #[inline(always)]
+    fn scratch() -> Option<*mut Scratch<Self>> {
+        SCRATCH_V4.get_ptr_mut(0)
+    }
+    #[inline(always)]
+    fn headers() -> Option<*mut Headers<Self>> {
+        HEADERS_V4.get_ptr_mut(0)
+    }
+}
+
+impl Maps for Ipv6 {
+    #[inline(always)]
+    fn flows() -> &'static Flows<Self> {
+        &FLOWS_V6
+    }
+    #[inline(always)]
+    fn new_flows() -> &'static Flows<Self> {
+        &NEW_FLOWS_V6
+    }
+    #[inline(always)]
+    fn frontends() -> &'static Frontends<Self> {
+        &FRONTENDS_V6
+    }
+    #[inline(always)]
+    fn backends() -> &'static Backends<Self> {
+        &BACKENDS_V6
+    }
+    #[inline(always)]
+    fn scratch() -> Option<*mut Scratch<Self>> {
+        SCRATCH_V6.get_ptr_mut(0)
+    }
+    #[inline(always)]
+    fn headers() -> Option<*mut Headers<Self>> {
+        HEADERS_V6.get_ptr_mut(0)
+    }
+}
+
+/// This processor's room for the making of a flow.
+#[inline(always)]
+pub fn scratch<A: Maps>() -> Option<&'static mut Scratch<A>> {
+    // SAFETY: a pointer into this processor's value. Programs at these hooks do not interrupt each
+    // other on a processor, and none keeps a reference over another call.
+    A::scratch().map(|scratch| unsafe { &mut *scratch })
+}
+
+/// This processor's room for the headers of a packet.
+#[inline(always)]
+pub fn headers<A: Maps>() -> Option<&'static mut Headers<A>> {
+    // SAFETY: as above; only the parser writes to it.
+    A::headers().map(|headers| unsafe { &mut *headers })
+}
+
+/// The backend at an index.
+#[inline(always)]
+pub fn backend<A: Maps>(index: u32) -> Option<&'static Backend<A>> {
+    A::backends().get(index)
+}
+
+/// A service by its id.
+#[inline(always)]
+pub fn service(id: u32) -> Option<&'static Service> {
+    // SAFETY: an entry is replaced as a whole and freed after a grace period of RCU, in which this
+    // program runs.
+    unsafe { SERVICES.get(id) }
+}
+
+/// The backend index in a slot.
+#[inline(always)]
+pub fn slot(index: u32) -> Option<u32> {
+    SLOTS.get(index).copied()
+}
+
+/// A cursor, shared by all processors.
+#[inline(always)]
+pub fn cursor(index: u32) -> Option<*mut u32> {
+    CURSORS.get_ptr_mut(index)
+}
+
+/// This processor's counters of a service.
+#[inline(always)]
+pub fn service_counters(id: u32) -> Option<*mut ServiceCounters> {
+    COUNTERS.get_ptr_mut(id)
+}
+
+/// This processor's counters of a program.
+#[inline(always)]
+pub fn program_counters(program: Program) -> Option<*mut ProgramCounters> {
+    PROGRAMS.get_ptr_mut(program as u32)
+}
+
+/// This processor's count of packets dropped for a reason.
+#[inline(always)]
+pub fn drops(reason: DropReason) -> Option<*mut u64> {
+    DROPS.get_ptr_mut(reason as u32)
+}
+
+/// What the agent knows of the node.
+#[inline(always)]
+pub fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}
+
+/// What the agent knows of an interface.
+#[inline(always)]
+pub fn interface(ifindex: u32) -> Option<&'static Interface> {
+    INTERFACES.get(ifindex)
+}
+
+/// This processor's rate of new flows.
+#[inline(always)]
+pub fn new_flow_rate() -> Option<*mut Rate> {
+    NEW_FLOW_RATE.get_ptr_mut(0)
+}
+
+/// The last second in which the table of unfinished flows got one, or one of them was seen; 0: never.
+#[inline(always)]
+pub fn last_unfinished() -> Option<*mut u32> {
+    UNFINISHED.get_ptr_mut(0)
+}

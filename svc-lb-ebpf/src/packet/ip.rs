@@ -1,0 +1,372 @@
+//! What differs between IPv4 (RFC 791) and IPv6 (RFC 8200) on the wire.
+
+use super::{ETHERNET_LENGTH, Packet};
+use crate::{maps::Maps, pipeline::Exception};
+use aya_ebpf::bindings::{bpf_fib_lookup, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1};
+use network_types::{eth::EtherType, ip::IpProto};
+use svc_lb_common::{
+    address::{Address, Ipv4, Ipv6, Tuple},
+    checksum,
+};
+
+/// How many extension headers of an IPv6 packet are walked before it is left to the host.
+const MAX_EXTENSION_HEADERS: usize = 6;
+/// How many bytes of extension headers a packet may have before it is left to the host.
+const MAX_EXTENSION_BYTES: usize = 64;
+/// How many bytes may stand before the transport header, from the start of the IP header.
+pub const MAX_NETWORK_LENGTH: usize = Ipv6::HEADER_LENGTH + MAX_EXTENSION_BYTES;
+
+/// What an IP header says.
+pub struct Network<A> {
+    /// Source address.
+    pub source: A,
+    /// Destination address.
+    pub destination: A,
+    /// Offset of the transport header.
+    pub transport: usize,
+    /// The protocol of the transport header.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Bytes from the IP header on, as the header says.
+    pub length: u32,
+}
+
+/// An IP family on the wire.
+pub trait Family: Maps {
+    /// The EtherType, as a load from a frame gives it.
+    const ETHER_TYPE: u16;
+    /// The address family's number, for the routing helpers.
+    const AF: u8;
+    /// The protocol number of ICMP.
+    const ICMP: u8;
+    /// ICMP type and code of port unreachable.
+    const PORT_UNREACHABLE: (u8, u8);
+
+    /// The part of the header that a rewrite changes, without holes.
+    type Rewritten: Copy;
+    /// Where that part begins, from the start of the header.
+    const REWRITTEN_OFFSET: usize;
+
+    /// A whole header, without options.
+    type Header: Copy;
+
+    /// Parses the header at [`ETHERNET_LENGTH`].
+    fn parse<P: Packet>(packet: &P) -> Result<Network<Self>, Exception>;
+
+    /// The changed part with other addresses, and `hops` taken off the hop limit.
+    fn rewritten(old: Self::Rewritten, to: &Tuple<Self>, hops: u8) -> Self::Rewritten;
+
+    /// The header of a packet that svc-lb makes, with so many bytes behind it.
+    fn header(source: Self, destination: Self, protocol: u8, payload: u16) -> Self::Header;
+
+    /// The header of a packet that was cut and turned round: `old` with its source and destination
+    /// exchanged and so many bytes from the IP header on.
+    fn turned<P: Packet>(packet: &P, length: u16) -> Result<(), Exception>;
+
+    /// What the pseudo-header of an ICMP message of so many bytes adds to its checksum: nothing in IPv4.
+    fn icmp_pseudo_header(source: Self, destination: Self, length: u16) -> u64;
+
+    /// Writes source and destination into a routing query.
+    fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>);
+
+    /// The next hop that a routing query found.
+    fn next_hop(query: &bpf_fib_lookup) -> Self;
+
+    /// The address as a neighbour to redirect to.
+    fn neighbour(self) -> bpf_redir_neigh;
+}
+
+/// The 32 bits that end a pseudo-header: length and protocol, in the byte order of the packet.
+#[inline(always)]
+pub fn pseudo_header_tail(protocol: u8, length: u16) -> u64 {
+    u64::from(length.to_be()) + u64::from(u16::from(protocol).to_be())
+}
+
+/// The default TTL and hop limit of a packet that svc-lb makes.
+const HOP_LIMIT: u8 = 64;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv4Header {
+    version_length: u8,
+    service: u8,
+    total_length: u16,
+    identification: u16,
+    fragment: u16,
+    rewritten: Ipv4Rewritten,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv4Rewritten {
+    ttl: u8,
+    protocol: u8,
+    checksum: u16,
+    source: u32,
+    destination: u32,
+}
+
+impl Ipv4Rewritten {
+    /// The word that holds TTL and protocol.
+    #[inline(always)]
+    fn first_word(&self) -> u64 {
+        u64::from(u16::from_ne_bytes([self.ttl, self.protocol]))
+    }
+}
+
+impl Family for Ipv4 {
+    const ETHER_TYPE: u16 = EtherType::Ipv4 as u16;
+    const AF: u8 = 2;
+    const ICMP: u8 = IpProto::Icmp as u8;
+    const PORT_UNREACHABLE: (u8, u8) = (3, 3);
+
+    type Rewritten = Ipv4Rewritten;
+    const REWRITTEN_OFFSET: usize = 8;
+    type Header = Ipv4Header;
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P) -> Result<Network<Self>, Exception> {
+        /// "More fragments" and the fragment offset: not zero in every fragment.
+        const FRAGMENT: u16 = 0x3fff;
+
+        let header: Ipv4Header = packet.load(ETHERNET_LENGTH)?;
+        let header_length = usize::from(header.version_length & 0xf) * 4;
+        if header.version_length >> 4 != Self::VERSION
+            || header_length < Self::HEADER_LENGTH
+            || header.fragment & FRAGMENT.to_be() != 0
+        {
+            return Err(Exception::NotOurs);
+        }
+        Ok(Network {
+            source: Self(header.rewritten.source),
+            destination: Self(header.rewritten.destination),
+            transport: ETHERNET_LENGTH + header_length,
+            protocol: header.rewritten.protocol,
+            hop_limit: header.rewritten.ttl,
+            length: real_length(packet, u32::from(u16::from_be(header.total_length)), 0),
+        })
+    }
+
+    #[inline(always)]
+    fn rewritten(old: Ipv4Rewritten, to: &Tuple<Self>, hops: u8) -> Ipv4Rewritten {
+        let mut new = Ipv4Rewritten {
+            ttl: old.ttl.wrapping_sub(hops),
+            source: to.source.0,
+            destination: to.destination.0,
+            ..old
+        };
+        let before = old.first_word() + u64::from(old.source) + u64::from(old.destination);
+        new.checksum = checksum::update(old.checksum, before, new.first_word() + to.address_sum());
+        new
+    }
+
+    #[inline(always)]
+    fn header(source: Self, destination: Self, protocol: u8, payload: u16) -> Ipv4Header {
+        let mut header = Ipv4Header {
+            version_length: 0x45,
+            service: 0,
+            total_length: (payload + Self::HEADER_LENGTH as u16).to_be(),
+            identification: 0,
+            fragment: 0,
+            rewritten: Ipv4Rewritten {
+                ttl: HOP_LIMIT,
+                protocol,
+                checksum: 0,
+                source: source.0,
+                destination: destination.0,
+            },
+        };
+        header.rewritten.checksum = !checksum::fold(
+            u64::from(u16::from_ne_bytes([header.version_length, header.service]))
+                + u64::from(header.total_length)
+                + header.rewritten.first_word()
+                + source.sum()
+                + destination.sum(),
+        );
+        header
+    }
+
+    #[inline(always)]
+    fn turned<P: Packet>(packet: &P, length: u16) -> Result<(), Exception> {
+        let old: Ipv4Header = packet.load(ETHERNET_LENGTH)?;
+        let mut new = Ipv4Header { total_length: length.to_be(), ..old };
+        new.rewritten.ttl = HOP_LIMIT;
+        new.rewritten.source = old.rewritten.destination;
+        new.rewritten.destination = old.rewritten.source;
+        new.rewritten.checksum = checksum::update(
+            old.rewritten.checksum,
+            u64::from(old.total_length) + old.rewritten.first_word(),
+            u64::from(new.total_length) + new.rewritten.first_word(),
+        );
+        packet.store(ETHERNET_LENGTH, &new)
+    }
+
+    #[inline(always)]
+    fn icmp_pseudo_header(_source: Self, _destination: Self, _length: u16) -> u64 {
+        0
+    }
+
+    #[inline(always)]
+    fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>) {
+        query.__bindgen_anon_3.ipv4_src = tuple.source.0;
+        query.__bindgen_anon_4.ipv4_dst = tuple.destination.0;
+    }
+
+    #[inline(always)]
+    fn next_hop(query: &bpf_fib_lookup) -> Self {
+        // SAFETY: every member of the union is an integer, valid for every bit pattern.
+        Self(unsafe { query.__bindgen_anon_4.ipv4_dst })
+    }
+
+    #[inline(always)]
+    fn neighbour(self) -> bpf_redir_neigh {
+        bpf_redir_neigh {
+            nh_family: u32::from(Self::AF),
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [self.0, 0, 0, 0] },
+        }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv6Header {
+    version_class_flow: u32,
+    rewritten: Ipv6Rewritten,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv6Rewritten {
+    payload_length: u16,
+    next_header: u8,
+    hop_limit: u8,
+    source: [u32; 4],
+    destination: [u32; 4],
+}
+
+/// The first two bytes of every extension header that may stand before the transport header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ExtensionHeader {
+    next_header: u8,
+    /// In units of eight bytes, without the first eight.
+    length: u8,
+}
+
+impl Family for Ipv6 {
+    const ETHER_TYPE: u16 = EtherType::Ipv6 as u16;
+    const AF: u8 = 10;
+    const ICMP: u8 = IpProto::Ipv6Icmp as u8;
+    const PORT_UNREACHABLE: (u8, u8) = (1, 4);
+
+    type Rewritten = Ipv6Rewritten;
+    const REWRITTEN_OFFSET: usize = 4;
+    type Header = Ipv6Header;
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P) -> Result<Network<Self>, Exception> {
+        const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
+        const ROUTING: u8 = IpProto::Ipv6Route as u8;
+        const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
+
+        let header: Ipv6Header = packet.load(ETHERNET_LENGTH)?;
+        if header.version_class_flow.to_be() >> 28 != u32::from(Self::VERSION) {
+            return Err(Exception::NotOurs);
+        }
+        let mut protocol = header.rewritten.next_header;
+        let mut extensions = 0;
+        for _ in 0..MAX_EXTENSION_HEADERS {
+            if protocol != HOP_BY_HOP && protocol != ROUTING && protocol != DESTINATION {
+                break;
+            }
+            let offset = ETHERNET_LENGTH + Self::HEADER_LENGTH + extensions;
+            packet.pull(offset + size_of::<ExtensionHeader>());
+            let extension: ExtensionHeader = packet.load(offset)?;
+            protocol = extension.next_header;
+            extensions += (usize::from(extension.length) + 1) * 8;
+            if extensions > MAX_EXTENSION_BYTES {
+                return Err(Exception::NotOurs);
+            }
+        }
+        let payload = u32::from(u16::from_be(header.rewritten.payload_length));
+        Ok(Network {
+            source: Self(header.rewritten.source),
+            destination: Self(header.rewritten.destination),
+            transport: ETHERNET_LENGTH + Self::HEADER_LENGTH + extensions,
+            protocol,
+            hop_limit: header.rewritten.hop_limit,
+            length: real_length(packet, payload, Self::HEADER_LENGTH as u32),
+        })
+    }
+
+    #[inline(always)]
+    fn rewritten(old: Ipv6Rewritten, to: &Tuple<Self>, hops: u8) -> Ipv6Rewritten {
+        Ipv6Rewritten {
+            hop_limit: old.hop_limit.wrapping_sub(hops),
+            source: to.source.0,
+            destination: to.destination.0,
+            ..old
+        }
+    }
+
+    #[inline(always)]
+    fn header(source: Self, destination: Self, protocol: u8, payload: u16) -> Ipv6Header {
+        Ipv6Header {
+            version_class_flow: (u32::from(Self::VERSION) << 28).to_be(),
+            rewritten: Ipv6Rewritten {
+                payload_length: payload.to_be(),
+                next_header: protocol,
+                hop_limit: HOP_LIMIT,
+                source: source.0,
+                destination: destination.0,
+            },
+        }
+    }
+
+    #[inline(always)]
+    fn turned<P: Packet>(packet: &P, length: u16) -> Result<(), Exception> {
+        let old: Ipv6Header = packet.load(ETHERNET_LENGTH)?;
+        let rewritten = Ipv6Rewritten {
+            payload_length: (length - Self::HEADER_LENGTH as u16).to_be(),
+            next_header: old.rewritten.next_header,
+            hop_limit: HOP_LIMIT,
+            source: old.rewritten.destination,
+            destination: old.rewritten.source,
+        };
+        packet.store(ETHERNET_LENGTH, &Ipv6Header { rewritten, ..old })
+    }
+
+    #[inline(always)]
+    fn icmp_pseudo_header(source: Self, destination: Self, length: u16) -> u64 {
+        source.sum() + destination.sum() + pseudo_header_tail(Self::ICMP, length)
+    }
+
+    #[inline(always)]
+    fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>) {
+        query.__bindgen_anon_3.ipv6_src = tuple.source.0;
+        query.__bindgen_anon_4.ipv6_dst = tuple.destination.0;
+    }
+
+    #[inline(always)]
+    fn next_hop(query: &bpf_fib_lookup) -> Self {
+        // SAFETY: every member of the union is an integer, valid for every bit pattern.
+        Self(unsafe { query.__bindgen_anon_4.ipv6_dst })
+    }
+
+    #[inline(always)]
+    fn neighbour(self) -> bpf_redir_neigh {
+        bpf_redir_neigh {
+            nh_family: u32::from(Self::AF),
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: self.0 },
+        }
+    }
+}
+
+/// The bytes from the IP header on. A header cannot hold the length of a segment of more than 64 KiB
+/// that the kernel carries in one piece (BIG TCP), and says 0.
+#[inline(always)]
+fn real_length<P: Packet>(packet: &P, field: u32, header: u32) -> u32 {
+    let frame = packet.length();
+    if field == 0 && frame > u32::from(u16::MAX) { frame - ETHERNET_LENGTH as u32 } else { field + header }
+}

@@ -1,0 +1,209 @@
+//! A packet as the kernel carries it (`sk_buff`).
+//!
+//! Its checksum may be complete, still to be completed by whoever sends it, or known to the network
+//! card only; the kernel's helpers keep all three right. Nothing is written directly: a program that
+//! does so gets every packet's data copied, also of those that it leaves alone.
+
+use super::{ETHERNET_LENGTH, Family, Headers, Packet, headers::Ports};
+use crate::{pipeline::Exception, route::NextHop};
+use aya_ebpf::{
+    bindings::{
+        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode,
+    },
+    helpers::generated,
+    programs::TcContext,
+};
+use core::ffi::c_void;
+use svc_lb_common::{
+    address::{Address, Tuple},
+    checksum,
+    counters::DropReason,
+    flow::UDP,
+};
+
+/// `PACKET_HOST` of linux/if_packet.h: addressed to this host.
+const PACKET_HOST: u32 = 0;
+/// `BPF_F_IPV6` of linux/bpf.h, since Linux 6.16 and its stable kernels of that time: no IP header
+/// checksum makes up for the change of an address.
+const BPF_F_IPV6: u64 = 1 << 7;
+
+/// A packet in the context of tc.
+#[derive(Clone, Copy)]
+pub struct TcPacket {
+    context: *mut __sk_buff,
+}
+
+impl TcPacket {
+    /// The packet of a context.
+    #[inline(always)]
+    pub fn new(context: &TcContext) -> Self {
+        Self { context: context.skb.skb }
+    }
+
+    /// Adds to what a transport checksum covers. `flags`: as of `bpf_l4_csum_replace`.
+    #[inline(always)]
+    fn add_to_checksum(&self, offset: usize, difference: u32, flags: u64) -> Result<(), Exception> {
+        let add = |flags| self.context().l4_csum_replace(offset, 0, u64::from(difference), flags);
+        let mut result = add(flags);
+        if result.is_err() && flags & BPF_F_IPV6 != 0 {
+            // An older kernel does not know the flag.
+            result = add(flags & !BPF_F_IPV6);
+        }
+        result.map_err(|_| FAILED)
+    }
+}
+
+/// The kernel refused to change the packet.
+const FAILED: Exception = Exception::Drop(DropReason::RewriteFailed);
+
+/// The flags of a change that the pseudo-header sees.
+#[inline(always)]
+fn pseudo_header_flags<A: Address>() -> u64 {
+    u64::from(BPF_F_PSEUDO_HDR) | if A::VERSION == 6 { BPF_F_IPV6 } else { 0 }
+}
+
+impl Packet for TcPacket {
+    type Verdict = i32;
+    const NEXT: i32 = TC_ACT_UNSPEC;
+    const DROP: i32 = TC_ACT_SHOT as i32;
+    const TC_FOLLOWS: bool = false;
+    type Context = TcContext;
+
+    #[inline(always)]
+    fn context(&self) -> TcContext {
+        TcContext::new(self.context)
+    }
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the context is this program's.
+        unsafe { (*self.context).ifindex }
+    }
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.context().len()
+    }
+
+    #[inline(always)]
+    fn start(&self) -> usize {
+        self.context().data()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.context().data_end()
+    }
+
+    #[inline(always)]
+    fn pull(&self, length: usize) {
+        if self.start() + length > self.end() && self.end() - self.start() < self.length() as usize {
+            // Where it fails the bytes stay out of reach, which whoever reads them finds out.
+            let _ = self.context().pull_data((length as u32).min(self.length()));
+        }
+    }
+
+    #[inline(always)]
+    fn is_for_this_host(&self) -> bool {
+        // SAFETY: the context is this program's.
+        let kind = unsafe { (*self.context).pkt_type };
+        kind == PACKET_HOST && self.is_untagged()
+    }
+
+    #[inline(always)]
+    fn is_untagged(&self) -> bool {
+        // SAFETY: the context is this program's.
+        unsafe { (*self.context).vlan_present == 0 }
+    }
+
+    #[inline(always)]
+    fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
+        let network = ETHERNET_LENGTH + A::REWRITTEN_OFFSET;
+        let rewritten = A::rewritten(self.load(network)?, to, hops);
+        self.store(network, &rewritten)?;
+        let from = &headers.key.tuple;
+        if from.ports_differ(to) {
+            self.store(
+                headers.transport(),
+                &Ports { source: to.source_port.raw(), destination: to.destination_port.raw() },
+            )?;
+        }
+        let udp = if headers.key.protocol == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+        let addresses = checksum::difference(from.address_sum(), to.address_sum());
+        self.add_to_checksum(headers.checksum(), addresses, udp | pseudo_header_flags::<A>())?;
+        if from.ports_differ(to) {
+            let ports = checksum::difference(from.port_sum(), to.port_sum());
+            self.add_to_checksum(headers.checksum(), ports, udp)?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
+        let value = core::ptr::from_ref(value).cast::<c_void>();
+        // SAFETY: the context is this program's, and the value is as long as is said.
+        let result = unsafe {
+            generated::bpf_skb_store_bytes(self.context, offset as u32, value, size_of::<T>() as u32, 0)
+        };
+        if result == 0 { Ok(()) } else { Err(FAILED) }
+    }
+
+    #[inline(always)]
+    fn truncate(&self, length: u32) -> Result<(), Exception> {
+        // SAFETY: the context is this program's.
+        let result = unsafe { generated::bpf_skb_change_tail(self.context, length, 0) };
+        if result == 0 { Ok(()) } else { Err(FAILED) }
+    }
+
+    #[inline(always)]
+    fn grow(&self, bytes: u32) -> Result<(), Exception> {
+        let mode = bpf_adj_room_mode::BPF_ADJ_ROOM_MAC;
+        self.context().adjust_room(bytes.cast_signed(), mode, 0).map_err(|_| FAILED)
+    }
+
+    #[inline(always)]
+    fn has_partial_checksum<A: Family>(&self, headers: &Headers<A>) -> Result<bool, Exception> {
+        let offset = headers.checksum();
+        let before: u16 = self.load(offset)?;
+        // The helper leaves a checksum that is still to be completed alone unless the pseudo-header
+        // changes. Nothing else tells.
+        self.add_to_checksum(offset, 1, 0)?;
+        let after: u16 = self.load(offset)?;
+        self.store(offset, &before)?;
+        Ok(before == after)
+    }
+
+    #[inline(always)]
+    fn set_transport_checksum(
+        &self,
+        offset: usize,
+        pseudo_header: u64,
+        segment: u64,
+    ) -> Result<(), Exception> {
+        // 0xFFFF is the checksum of nothing: what is added from here on is all that it covers.
+        self.store(offset, &u16::MAX)?;
+        let [pseudo_header, segment] = [pseudo_header, segment].map(|sum| u32::from(checksum::fold(sum)));
+        self.add_to_checksum(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
+        self.add_to_checksum(offset, segment, 0)
+    }
+
+    #[inline(always)]
+    fn can_send_to<A: Family>(&self, _hop: &NextHop<A>) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn send_to<A: Family>(&self, hop: &NextHop<A>) -> Result<i32, Exception> {
+        let mut neighbour = hop.address.neighbour();
+        let length = size_of_val(&neighbour) as i32;
+        // SAFETY: the parameters are as long as is said.
+        Ok(unsafe { generated::bpf_redirect_neigh(hop.ifindex, &raw mut neighbour, length, 0) as i32 })
+    }
+
+    #[inline(always)]
+    fn send_back(&self) -> Result<i32, Exception> {
+        self.turn_link()?;
+        // SAFETY: the helper takes no pointers.
+        Ok(unsafe { generated::bpf_redirect(self.ifindex(), 0) as i32 })
+    }
+}

@@ -1,0 +1,176 @@
+//! A packet before the kernel has made anything of it.
+//!
+//! What arrives here carries complete checksums: a network card never delivers others.
+
+use super::{Ethernet, Family, Headers, Packet, headers::Ports};
+use crate::{maps, pipeline::Exception, route::NextHop};
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    helpers::generated,
+    programs::XdpContext,
+};
+use svc_lb_common::{address::Tuple, checksum, counters::DropReason, flow::TCP, interface::Interface};
+
+/// A packet in the context of XDP.
+#[derive(Clone, Copy)]
+pub struct XdpPacket {
+    context: *mut xdp_md,
+}
+
+impl XdpPacket {
+    /// The packet of a context.
+    #[inline(always)]
+    pub fn new(context: &XdpContext) -> Self {
+        Self { context: context.ctx }
+    }
+}
+
+impl Packet for XdpPacket {
+    type Verdict = u32;
+    const NEXT: u32 = xdp_action::XDP_PASS;
+    const DROP: u32 = xdp_action::XDP_DROP;
+    const TC_FOLLOWS: bool = true;
+    type Context = XdpContext;
+
+    #[inline(always)]
+    fn context(&self) -> XdpContext {
+        XdpContext::new(self.context)
+    }
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        self.context().ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        // SAFETY: the context is this program's.
+        unsafe { generated::bpf_xdp_get_buff_len(self.context) as u32 }
+    }
+
+    #[inline(always)]
+    fn start(&self) -> usize {
+        self.context().data()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.context().data_end()
+    }
+
+    #[inline(always)]
+    fn pull(&self, _length: usize) {
+        // The headers of a packet in pieces are in its first.
+    }
+
+    #[inline(always)]
+    fn is_for_this_host(&self) -> bool {
+        let (Some(interface), Ok(ethernet)) = (maps::interface(self.ifindex()), self.load::<Ethernet>(0))
+        else {
+            return false;
+        };
+        same(ethernet.destination, interface.mac)
+    }
+
+    #[inline(always)]
+    fn is_untagged(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
+        let network = self.at::<A::Rewritten>(super::ETHERNET_LENGTH + A::REWRITTEN_OFFSET)?;
+        let ports = self.at::<Ports>(headers.transport())?;
+        let field = self.at::<u16>(headers.checksum())?;
+        let old = headers.key.tuple.address_sum() + headers.key.tuple.port_sum();
+        let new = to.address_sum() + to.port_sum();
+        // SAFETY: all three lie within the packet; BPF loads and stores have no alignment on the
+        // architectures that it runs on.
+        unsafe {
+            *network = A::rewritten(*network, to, hops);
+            *ports = Ports { source: to.source_port.raw(), destination: to.destination_port.raw() };
+            *field = if headers.key.protocol == TCP {
+                checksum::update(*field, old, new)
+            } else {
+                checksum::update_udp(*field, old, new)
+            };
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
+        // SAFETY: the bytes lie within the packet.
+        unsafe { *self.at::<T>(offset)? = *value }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn truncate(&self, length: u32) -> Result<(), Exception> {
+        let change = length.wrapping_sub(self.length()).cast_signed();
+        // SAFETY: the context is this program's.
+        changed(unsafe { generated::bpf_xdp_adjust_tail(self.context, change) })
+    }
+
+    #[inline(always)]
+    fn grow(&self, bytes: u32) -> Result<(), Exception> {
+        let ethernet: Ethernet = self.load(0)?;
+        // SAFETY: the context is this program's.
+        changed(unsafe { generated::bpf_xdp_adjust_head(self.context, -bytes.cast_signed()) })?;
+        self.store(0, &ethernet)
+    }
+
+    #[inline(always)]
+    fn has_partial_checksum<A: Family>(&self, _headers: &Headers<A>) -> Result<bool, Exception> {
+        Ok(false)
+    }
+
+    #[inline(always)]
+    fn set_transport_checksum(
+        &self,
+        offset: usize,
+        pseudo_header: u64,
+        segment: u64,
+    ) -> Result<(), Exception> {
+        self.store(offset, &!checksum::fold(pseudo_header + segment))
+    }
+
+    #[inline(always)]
+    fn can_send_to<A: Family>(&self, hop: &NextHop<A>) -> bool {
+        hop.link().is_some()
+            && (hop.ifindex == self.ifindex()
+                || maps::interface(hop.ifindex).is_some_and(|interface| interface.has(Interface::XDP)))
+    }
+
+    #[inline(always)]
+    fn send_to<A: Family>(&self, hop: &NextHop<A>) -> Result<u32, Exception> {
+        let link = hop.link().ok_or(Exception::Drop(DropReason::RewriteFailed))?;
+        let ethernet =
+            Ethernet { destination: link.destination, source: link.source, ether_type: A::ETHER_TYPE };
+        self.store(0, &ethernet)?;
+        if hop.ifindex == self.ifindex() {
+            return Ok(xdp_action::XDP_TX);
+        }
+        // SAFETY: the helper takes no pointers.
+        Ok(unsafe { generated::bpf_redirect(hop.ifindex, 0) as u32 })
+    }
+
+    #[inline(always)]
+    fn send_back(&self) -> Result<u32, Exception> {
+        self.turn_link()?;
+        Ok(xdp_action::XDP_TX)
+    }
+}
+
+/// Whether two link-layer addresses are the same, word by word: a comparison of arrays would become a
+/// call to `bcmp`, a byte loop in BPF.
+#[inline(always)]
+fn same([a, b, c]: [u16; 3], [x, y, z]: [u16; 3]) -> bool {
+    (a ^ x) | (b ^ y) | (c ^ z) == 0
+}
+
+/// The result of a helper that changes the packet.
+#[inline(always)]
+fn changed(result: i64) -> Result<(), Exception> {
+    if result == 0 { Ok(()) } else { Err(Exception::Drop(DropReason::RewriteFailed)) }
+}

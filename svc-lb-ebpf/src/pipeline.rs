@@ -1,0 +1,224 @@
+//! The way of a packet, the same at every hook: flow → frontend → select → rewrite → forward.
+
+use crate::{
+    clock, config, flow, frontend, maps, nat,
+    packet::{self, Family, Headers, Packet},
+    reject,
+    route::{self, NextHop},
+    select, stats,
+};
+use aya_log_ebpf::debug;
+use svc_lb_common::{
+    counters::{DropReason, Program},
+    flow::{Flow, FlowKey, Hook, UDP},
+    frontend::Frontend,
+};
+
+/// Why a packet does not simply go to its backend or client. What becomes of it is decided in
+/// [`conclude`], in one place.
+#[derive(Clone, Copy)]
+pub enum Exception {
+    /// It does not concern svc-lb, or another program finishes it: it stays as it is.
+    NotOurs,
+    /// There is nobody to answer it: its sender is told so.
+    Reject,
+    /// It goes no further.
+    Drop(DropReason),
+}
+
+/// Runs the pipeline for a packet at a hook.
+#[inline(always)]
+pub fn run<P: Packet>(packet: P, hook: Hook, program: Program) -> P::Verdict {
+    packet.pull(packet::ETHERNET_LENGTH);
+    let ether_type = match packet.load::<packet::Ethernet>(0) {
+        Ok(ethernet) => ethernet.ether_type,
+        Err(_) => return P::NEXT,
+    };
+    use svc_lb_common::address::{Ipv4, Ipv6};
+    if ether_type == Ipv4::ETHER_TYPE {
+        family::<P, Ipv4>(packet, hook, program)
+    } else if ether_type == Ipv6::ETHER_TYPE {
+        family::<P, Ipv6>(packet, hook, program)
+    } else {
+        P::NEXT
+    }
+}
+
+/// The pipeline for one family. What it calls has a stack frame of its own each: together they would
+/// be more than a program may have.
+#[inline(always)]
+fn family<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> P::Verdict {
+    match translate::<P, A>(packet, hook, program) {
+        Ok(verdict) => verdict,
+        Err(Exception::NotOurs) => P::NEXT,
+        Err(exception) => conclude::<P, A>(packet, hook, exception, program),
+    }
+}
+
+/// Whether packets pass this hook before the host's stack sees them.
+const fn is_ingress(hook: Hook) -> bool {
+    matches!(hook, Hook::UplinkIngress | Hook::PodIngress)
+}
+
+/// Finds or makes the packet's flow and applies it.
+#[inline(never)]
+fn translate<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> Result<P::Verdict, Exception> {
+    let ours = if is_ingress(hook) { packet.is_for_this_host() } else { packet.is_untagged() };
+    if !ours {
+        return Err(Exception::NotOurs);
+    }
+    let headers = packet::parse::<P, A>(packet, hook)?;
+    let now = clock::now();
+    let found = flow::find(headers, now);
+    let flow = match &found {
+        Some(found) => found.flow(),
+        None if is_ingress(hook) => admit(headers, hook, now)?,
+        None => {
+            bypass(&headers.key, hook, now);
+            return Err(Exception::NotOurs);
+        }
+    };
+    let may_be_routed = found.is_none() && matches!(hook, Hook::UplinkIngress);
+    let hop = if may_be_routed || flow.has(Flow::<A>::ROUTED) {
+        route::next_hop(packet, &flow.rewrite, headers.key.protocol)
+    } else {
+        None
+    };
+    let flow = match &found {
+        Some(_) => flow,
+        None => nat::open(&headers.key, hook, hop.as_ref(), now)?,
+    };
+    let way = way(&packet, headers, flow, hop.as_ref())?;
+    let flow = match &found {
+        Some(found) => flow::refresh(found, headers, now)?,
+        None => flow,
+    };
+    if flow.has(Flow::<A>::BYPASS) {
+        return Err(Exception::NotOurs);
+    }
+    let verdict = send(packet, headers, flow, &way)?;
+    stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);
+    Ok(verdict)
+}
+
+/// How a packet leaves.
+enum Way<'a, A> {
+    /// By the host's stack.
+    Stack,
+    /// To a next hop.
+    Routed(&'a NextHop<A>),
+    /// Out of the interface that it came in by.
+    Returned,
+}
+
+/// Decides how the packet leaves, before anything of it or its flow is touched: what this program
+/// cannot finish it leaves as it is.
+#[inline(always)]
+fn way<'a, P: Packet, A: Family>(
+    packet: &P,
+    headers: &Headers<A>,
+    flow: &Flow<A>,
+    hop: Option<&'a NextHop<A>>,
+) -> Result<Way<'a, A>, Exception> {
+    let way = if flow.has(Flow::<A>::ROUTED) {
+        let hop = hop.ok_or(Exception::Drop(DropReason::Unroutable))?;
+        if !packet.can_send_to(hop) {
+            return Err(Exception::NotOurs);
+        }
+        Way::Routed(hop)
+    } else if P::TC_FOLLOWS {
+        return Err(Exception::NotOurs);
+    } else if flow.has(Flow::<A>::RETURNED) {
+        Way::Returned
+    } else {
+        return Ok(Way::Stack);
+    };
+    if headers.hop_limit <= 1 {
+        return Err(Exception::Drop(DropReason::TimeExceeded));
+    }
+    Ok(way)
+}
+
+/// Rewrites the packet and lets it go.
+#[inline(never)]
+fn send<P: Packet, A: Family>(
+    packet: P,
+    headers: &Headers<A>,
+    flow: &Flow<A>,
+    way: &Way<'_, A>,
+) -> Result<P::Verdict, Exception> {
+    let hops = if matches!(way, Way::Stack) { 0 } else { 1 };
+    packet.rewrite(headers, &flow.rewrite, hops)?;
+    match way {
+        Way::Stack => Ok(P::NEXT),
+        Way::Routed(hop) => packet.send_to(hop),
+        Way::Returned => packet.send_back(),
+    }
+}
+
+/// Chooses the backend of a first packet, if it is for a frontend: the draft of its flow.
+#[inline(never)]
+fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'static Flow<A>, Exception> {
+    let FlowKey { tuple, protocol, .. } = &headers.key;
+    let address = frontend::address(tuple.destination).ok_or(Exception::NotOurs)?;
+    let is_virtual = address.has(Frontend::VIRTUAL);
+    let external = matches!(hook, Hook::UplinkIngress);
+    if external && is_virtual && !address.has(Frontend::EXTERNAL) && !config::external_cluster_ips() {
+        return Err(Exception::Drop(DropReason::ClusterIpFromUplink));
+    }
+    // What svc-lb does not serve at an address belongs to the host that owns it, and to nobody where
+    // the address is virtual.
+    let otherwise = if is_virtual { Exception::Reject } else { Exception::NotOurs };
+    let frontend = frontend::find(tuple.destination, tuple.destination_port, *protocol).ok_or(otherwise)?;
+    if !headers.is_opening() {
+        return Err(otherwise);
+    }
+    let service = maps::service(frontend.service).ok_or(otherwise)?;
+    let slots = if external { &service.external } else { &service.internal };
+    let selected = select::next::<A>(slots).ok_or(Exception::Reject)?;
+    nat::draft(&headers.key, frontend.service, &selected, now)
+}
+
+/// Remembers a UDP exchange of the host itself, or of a pod that a CNI masquerades, whose source port
+/// happens to be a NodePort's: its answers are not for the NodePort.
+#[inline(never)]
+fn bypass<A: Family>(key: &FlowKey<A>, hook: Hook, now: u32) {
+    if key.protocol != UDP || !matches!(hook, Hook::UplinkEgress) {
+        return;
+    }
+    match frontend::address(key.tuple.source) {
+        Some(address) if !address.has(Frontend::VIRTUAL) => {}
+        _ => return,
+    }
+    if frontend::find(key.tuple.source, key.tuple.source_port, key.protocol).is_some() {
+        nat::open_bypass(key, now);
+    }
+}
+
+/// The one place where an exception becomes a verdict. Nothing of the packet was changed yet.
+#[inline(never)]
+fn conclude<P: Packet, A: Family>(
+    packet: P,
+    hook: Hook,
+    exception: Exception,
+    program: Program,
+) -> P::Verdict {
+    let outcome = match exception {
+        Exception::Reject => {
+            packet::parse::<P, A>(packet, hook).and_then(|headers| reject::answer(&packet, headers))
+        }
+        other => Err(other),
+    };
+    match outcome {
+        Ok(verdict) => {
+            stats::rejected(program);
+            verdict
+        }
+        Err(Exception::Drop(reason)) => {
+            debug!(&packet.context(), "drop: reason {}", reason as u32);
+            stats::dropped(program, reason);
+            P::DROP
+        }
+        Err(Exception::NotOurs | Exception::Reject) => P::NEXT,
+    }
+}

@@ -1,0 +1,163 @@
+//! The answer to a packet that nobody serves: TCP RST, else ICMP port unreachable. It is made of the
+//! packet itself, turned round.
+
+use crate::{
+    packet::{ETHERNET_LENGTH, Family, Headers, MAX_NETWORK_LENGTH, Packet, pseudo_header_tail},
+    pipeline::Exception,
+};
+use svc_lb_common::{
+    checksum,
+    counters::DropReason,
+    flow::{TCP, TcpFlags},
+};
+
+/// How many 32-bit words of a packet an ICMP error quotes at the most: its IP header with all that may
+/// follow it, and eight bytes of the transport header, which hold the ports (RFC 792).
+const QUOTED_WORDS: usize = (MAX_NETWORK_LENGTH + 8) / size_of::<u32>();
+
+/// A TCP header without options (RFC 9293).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Tcp {
+    source_port: u16,
+    destination_port: u16,
+    sequence: [u16; 2],
+    acknowledgement: [u16; 2],
+    data_offset: u8,
+    flags: u8,
+    window: u16,
+    checksum: u16,
+    urgent: u16,
+}
+
+/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Icmp {
+    kind: u8,
+    code: u8,
+    checksum: u16,
+    unused: u32,
+}
+
+/// Tells the packet's sender that nobody is there.
+#[inline(always)]
+pub fn answer<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
+    if headers.key.protocol == TCP { reset(packet, headers) } else { port_unreachable(packet, headers) }
+}
+
+/// Turns a TCP segment into the RST that answers it (RFC 9293, 3.5.2). IP options and extension headers
+/// stay where they are, so that the transport header does too.
+#[inline(always)]
+fn reset<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
+    if headers.tcp_flags().has(TcpFlags::RST) {
+        return Err(Exception::Drop(DropReason::StrayReset));
+    }
+    let segment: Tcp = packet.load(headers.transport())?;
+    let header_length = u32::from(segment.data_offset >> 4) * 4;
+    let data = headers.length + ETHERNET_LENGTH as u32 - headers.transport() as u32 - header_length;
+    let control =
+        u32::from(headers.tcp_flags().has(TcpFlags::SYN)) + u32::from(headers.tcp_flags().has(TcpFlags::FIN));
+    let (sequence, acknowledgement, flags) = if headers.tcp_flags().has(TcpFlags::ACK) {
+        (segment.acknowledgement, [0; 2], TcpFlags::RST)
+    } else {
+        let next = u32::from_be(join(segment.sequence)).wrapping_add(data + control);
+        ([0; 2], split(next.to_be()), TcpFlags::RST | TcpFlags::ACK)
+    };
+    let answer = Tcp {
+        source_port: segment.destination_port,
+        destination_port: segment.source_port,
+        sequence,
+        acknowledgement,
+        data_offset: (size_of::<Tcp>() as u8 / 4) << 4,
+        flags,
+        window: 0,
+        checksum: 0,
+        urgent: 0,
+    };
+    let length = headers.transport() + size_of::<Tcp>();
+    packet.truncate(length as u32)?;
+    A::turned(packet, (length - ETHERNET_LENGTH) as u16)?;
+    packet.store(headers.transport(), &answer)?;
+    let pseudo_header =
+        headers.key.tuple.address_sum() + pseudo_header_tail(TCP as u8, size_of::<Tcp>() as u16);
+    packet.set_transport_checksum(headers.checksum(), pseudo_header, answer.sum())?;
+    packet.send_back()
+}
+
+impl Tcp {
+    /// What the header adds to a checksum.
+    #[inline(always)]
+    fn sum(&self) -> u64 {
+        u64::from(self.source_port)
+            + u64::from(self.destination_port)
+            + u64::from(join(self.sequence))
+            + u64::from(join(self.acknowledgement))
+            + u64::from(u16::from_ne_bytes([self.data_offset, self.flags]))
+            + u64::from(self.window)
+            + u64::from(self.checksum)
+            + u64::from(self.urgent)
+    }
+}
+
+/// Two half words, as they stand in memory, as one.
+#[inline(always)]
+fn join([a, b]: [u16; 2]) -> u32 {
+    u32::from(a) | (u32::from(b) << 16)
+}
+
+/// A word as two halves, as they stand in memory.
+#[inline(always)]
+fn split(word: u32) -> [u16; 2] {
+    [word as u16, (word >> 16) as u16]
+}
+
+/// Turns a datagram into the ICMP error that quotes it.
+#[inline(always)]
+fn port_unreachable<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
+    // Whole words: a trailing byte more or less tells the sender nothing.
+    let quoted = headers.length.min(QUOTED_WORDS as u32 * 4) & !3;
+    let partial = packet.has_partial_checksum(headers)?;
+    packet.truncate(ETHERNET_LENGTH as u32 + quoted)?;
+    let quote = quote_sum(packet, headers, ETHERNET_LENGTH + quoted as usize, partial)?;
+
+    let (kind, code) = A::PORT_UNREACHABLE;
+    let length = size_of::<Icmp>() as u16 + quoted as u16;
+    let (source, destination) = (headers.key.tuple.destination, headers.key.tuple.source);
+    let sum = u64::from(u16::from_ne_bytes([kind, code]))
+        + quote
+        + A::icmp_pseudo_header(source, destination, length);
+    let icmp = Icmp { kind, code, checksum: !checksum::fold(sum), unused: 0 };
+
+    packet.grow(A::HEADER_LENGTH as u32 + size_of::<Icmp>() as u32)?;
+    packet.store(ETHERNET_LENGTH, &A::header(source, destination, A::ICMP, length))?;
+    packet.store(ETHERNET_LENGTH + A::HEADER_LENGTH, &icmp)?;
+    packet.send_back()
+}
+
+/// What the quoted packet, up to `end`, adds to the checksum of the error. Where its own checksum is
+/// still to be completed, the kernel will make the transport part sum up to the complement of what the
+/// field holds now.
+#[inline(always)]
+fn quote_sum<P: Packet, A: Family>(
+    packet: &P,
+    headers: &Headers<A>,
+    end: usize,
+    partial: bool,
+) -> Result<u64, Exception> {
+    let (mut sum, end) = if partial {
+        let field: u16 = packet.load(headers.checksum())?;
+        (u64::from(!field), headers.transport())
+    } else {
+        (0, end)
+    };
+    let mut offset = ETHERNET_LENGTH;
+    for _ in 0..QUOTED_WORDS {
+        if offset >= end {
+            break;
+        }
+        sum += u64::from(packet.load::<u32>(offset)?);
+        offset += size_of::<u32>();
+    }
+    Ok(sum)
+}

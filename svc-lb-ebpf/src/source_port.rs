@@ -1,0 +1,65 @@
+//! The source port of a new flow: one under which the backend's packets are told from those of every
+//! other flow.
+
+use crate::{config, maps, packet::Family, pipeline::Exception};
+use aya_ebpf::helpers::generated::bpf_loop;
+use core::ffi::c_void;
+use svc_lb_common::{address::Be16, counters::DropReason, flow::FlowKey, snat};
+
+/// Picks the port of the drafted flow and inserts the reply's entry with it. The client's own port comes
+/// first: under the client's own address always, under the node's if it is in the range.
+#[inline(never)]
+pub fn reserve<A: Family>(key: &FlowKey<A>) -> Result<(), Exception> {
+    let scratch = maps::scratch::<A>().ok_or(NONE)?;
+    let own = scratch.masqueraded == 0 || config::snat_ports().contains(key.tuple.source_port.get());
+    scratch.pair(key);
+    if own && scratch.place.insert(&scratch.partner_key, &scratch.partner) {
+        return Ok(());
+    }
+    scratch.probe = Probe { hash: snat::hash(&key.tuple), own: u32::from(own), reserved: 0 };
+    // SAFETY: the callback asks for no context, and lives as long as the program.
+    unsafe { bpf_loop(2 * ROUND, attempt::<A> as *mut c_void, core::ptr::null_mut(), 0) };
+    // Looked up anew: the callback wrote to it behind the compiler's back.
+    match maps::scratch::<A>() {
+        Some(scratch) if scratch.probe.reserved != 0 => Ok(()),
+        _ => Err(NONE),
+    }
+}
+
+/// Every port that was tried belongs to a live flow.
+const NONE: Exception = Exception::Drop(DropReason::NoSourcePort);
+
+/// The attempts of a round: the client's own port, then those of the range.
+const ROUND: u32 = 1 + snat::ATTEMPTS;
+
+/// What an attempt must know, and what came of it. It is kept in the scratch, where the verifier does
+/// not follow it from attempt to attempt.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Probe {
+    /// Where the walk through the range begins.
+    hash: u32,
+    /// 1: the client's own port may be tried.
+    own: u32,
+    /// 1: an attempt succeeded.
+    reserved: u32,
+}
+
+/// One attempt, called by `bpf_loop`, which the verifier follows once and not for every attempt; 1 ends
+/// the loop. The second round gives up what the first would not: handshakes that nobody answered.
+unsafe extern "C" fn attempt<A: Family>(index: u32, _context: *mut c_void) -> i64 {
+    let (Some(scratch), Some(headers)) = (maps::scratch::<A>(), maps::headers::<A>()) else { return 1 };
+    let (index, unanswered) = if index < ROUND { (index, false) } else { (index - ROUND, true) };
+    scratch.flow.rewrite.source_port = if index > 0 {
+        Be16::new(config::snat_ports().candidate(scratch.probe.hash, index - 1))
+    } else if scratch.probe.own != 0 {
+        headers.key.tuple.source_port
+    } else {
+        return 0;
+    };
+    scratch.pair(&headers.key);
+    let insert = || scratch.place.insert(&scratch.partner_key, &scratch.partner);
+    let reserved = insert() || scratch.place.displace(&scratch.partner_key, unanswered) && insert();
+    scratch.probe.reserved = u32::from(reserved);
+    i64::from(reserved)
+}

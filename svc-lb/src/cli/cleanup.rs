@@ -1,0 +1,22 @@
+//! `svc-lb cleanup`: nothing of svc-lb is left on the node.
+
+use super::{Cleanup, get::print};
+use crate::{dataplane, node::restore_sysctls, state_dir::StateDir};
+use anyhow::bail;
+use std::process::ExitCode;
+
+/// Detaches the programs, removes the pins and restores the sysctls. The ClusterIPs and nodePorts that
+/// were given stay remembered.
+pub fn cleanup(flags: &Cleanup) -> anyhow::Result<ExitCode> {
+    let state = StateDir::new(&flags.directories.state_dir);
+    let Some(_lock) = state.try_lock()? else {
+        bail!("an agent runs with --state-dir {}: stop it first", state.path().display());
+    };
+    dataplane::cleanup(&flags.directories.pin_dir)?;
+    let unrestored = restore_sysctls(&state)?;
+    if !unrestored.is_empty() {
+        bail!("everything is detached, but not all settings are restored:\n{}", unrestored.join("\n"));
+    }
+    print("everything is detached and restored\n")?;
+    Ok(ExitCode::SUCCESS)
+}

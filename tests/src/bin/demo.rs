@@ -1,0 +1,71 @@
+//! `cargo xtask demo`: a Service at work, on one screen.
+//!
+//! It serves `examples/hostname.yaml` on a node that is made of network namespaces. Nothing can be left
+//! on the machine, whenever it is interrupted: the kernel removes the namespaces with the process.
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use std::{fs, net::SocketAddr, time::Duration};
+use svc_lb_tests::{Host, Rig, wait::until};
+
+/// The Service's manifest.
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hostname.yaml");
+/// The Pods in it, whose addresses are those that the rig gives its first pods.
+const PODS: [&str; 3] = ["echo-hostname-1", "echo-hostname-2", "echo-hostname-3"];
+/// The Pod that is taken out.
+const REMOVED: &str = PODS[1];
+/// The Service's `targetPort`, `port` and `nodePort`.
+const TARGET_PORT: u16 = 80;
+const PORT: u16 = 8080;
+const NODE_PORT: u16 = 30163;
+/// How many requests are shown before the change, and how many after.
+const REQUESTS: usize = 6;
+
+fn main() -> Result<()> {
+    println!("One node, three Pods, another Pod and a client outside, made of network namespaces.\n");
+    let rig = Rig::routed().quiet().switch("--detach-on-exit").start()?;
+    let pods = PODS.into_iter().map(|name| rig.pod(name)).collect::<Result<Vec<_>>>()?;
+    pods.iter().try_for_each(|pod| pod.serve(TARGET_PORT))?;
+    let pod = rig.pod("client-pod")?;
+    let manifest = fs::read_to_string(EXAMPLE).with_context(|| EXAMPLE.to_owned())?;
+    let cluster_ip = serve(&rig, &manifest, PODS.len())?;
+    let node_port = SocketAddr::new(rig.node().addresses().v4.into(), NODE_PORT);
+
+    println!("$ svc-lb run --services examples/hostname.yaml\n");
+    println!("  request   from a Pod to the ClusterIP   from outside to the NodePort");
+    println!("            {cluster_ip:<29} {node_port}");
+    ask(&pod, cluster_ip, rig.client(), node_port, 1)?;
+
+    println!("\n  Now {REMOVED} is taken out of the file:\n");
+    serve(&rig, &without(&manifest, REMOVED), PODS.len() - 1)?;
+    ask(&pod, cluster_ip, rig.client(), node_port, REQUESTS + 1)?;
+
+    rig.stop_agent(Signal::SIGTERM)?;
+    println!("\nAll of it is removed again.");
+    Ok(())
+}
+
+/// Gives the agent the manifest, waits until it serves so many Pods, and returns the ClusterIP.
+fn serve(rig: &Rig, manifest: &str, pods: usize) -> Result<SocketAddr> {
+    rig.write_file("hostname.yaml", manifest)?;
+    until("the agent serves the example", Duration::from_secs(10), || {
+        let served = rig.served()?.into_iter().find(|served| served.backends.len() == pods);
+        Ok(served.and_then(|served| served.frontends.into_iter().find(|address| address.port() == PORT)))
+    })
+}
+
+/// The manifest without one Pod.
+fn without(manifest: &str, pod: &str) -> String {
+    let documents = manifest.split("---\n").filter(|document| !document.contains(&format!("name: {pod}\n")));
+    documents.collect::<Vec<_>>().join("---\n")
+}
+
+/// Shows who answers, a line a request.
+fn ask(pod: &Host, cluster_ip: SocketAddr, client: &Host, node_port: SocketAddr, first: usize) -> Result<()> {
+    for number in first..first + REQUESTS {
+        let inside = pod.tcp(cluster_ip).ask()?.by;
+        let outside = client.tcp(node_port).ask()?.by;
+        println!("  {number:>7}   {inside:<29} {outside}");
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What client and server say to each other once they are connected.
+
+use crate::{bulk, host::Host};
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
+use svc_lb::compile::Protocol;
+
+/// Who answered, and whom it saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The server's name.
+    pub by: String,
+    /// The address and port that the server saw.
+    pub client: SocketAddr,
+}
+
+/// An open TCP connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    answer: Answer,
+}
+
+impl Connection {
+    /// Reads who answered on a connection that was just opened.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+        let mut stream = BufReader::new(stream);
+        let answer = parse(&line(&mut stream)?)?;
+        Ok(Self { stream, answer })
+    }
+
+    /// Who answered.
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
+    /// The client's own address and port.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().local_addr()
+    }
+
+    /// Sends a line, and gets it back.
+    pub fn echo(&mut self) -> io::Result<()> {
+        self.send("hello")?;
+        expect(line(&mut self.stream)?.as_str(), "hello")
+    }
+
+    /// Sends a line, without waiting for the answer.
+    pub fn send(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.stream.get_mut(), "{text}")
+    }
+
+    /// Waits until the server closes.
+    pub fn await_end(&mut self) -> io::Result<()> {
+        match line(&mut self.stream) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => Err(error),
+            Ok(line) => Err(io::Error::other(format!("{line:?} came instead of the end"))),
+        }
+    }
+
+    /// Sends so many bytes; fails unless the server received just those.
+    pub fn upload(&mut self, bytes: usize) -> io::Result<()> {
+        self.send(&format!("upload {bytes}"))?;
+        let sent = bulk::send(self.stream.get_mut(), bytes)?;
+        expect(&line(&mut self.stream)?, &sent)
+    }
+
+    /// Receives so many bytes; fails unless they are those that the server sent.
+    pub fn download(&mut self, bytes: usize) -> io::Result<()> {
+        self.send(&format!("download {bytes}"))?;
+        let received = bulk::receive(&mut self.stream, bytes)?;
+        expect(&line(&mut self.stream)?, &received)
+    }
+
+    /// Closes with RST instead of FIN.
+    pub fn reset(self) -> io::Result<()> {
+        socket2::SockRef::from(self.stream.get_ref()).set_linger(Some(Duration::ZERO))
+    }
+}
+
+/// A connected UDP socket: what arrives is from the address that it was opened to.
+#[derive(Debug)]
+pub struct Exchange {
+    socket: UdpSocket,
+}
+
+impl Exchange {
+    pub(crate) fn new(socket: UdpSocket) -> Self {
+        Self { socket }
+    }
+
+    /// Sends a datagram, and reads who answered.
+    pub fn ask(&self) -> io::Result<Answer> {
+        self.ask_with(b"hello")
+    }
+
+    /// Sends a datagram with this payload, which must come back, and reads who answered.
+    pub fn ask_with(&self, payload: &[u8]) -> io::Result<Answer> {
+        self.socket.send(payload)?;
+        let mut datagram = vec![0; payload.len() + 256];
+        let length = self.socket.recv(&mut datagram)?;
+        let (header, echo) = datagram[..length].split_at(end_of_line(&datagram[..length])?);
+        if echo != payload {
+            return Err(io::Error::other("another payload came back than was sent"));
+        }
+        parse(&String::from_utf8_lossy(header))
+    }
+
+    /// Sends an empty datagram, which no server answers.
+    pub fn send_nothing(&self) -> io::Result<()> {
+        self.socket.send(&[]).map(drop)
+    }
+
+    /// The client's own address and port.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// A conversation that stands, of either protocol.
+#[derive(Debug)]
+pub enum Standing {
+    /// A TCP connection.
+    Tcp(Connection),
+    /// A UDP socket, and its first answer.
+    Udp(Exchange, Answer),
+}
+
+impl Standing {
+    /// Makes a new connection (UDP: socket), and asks once.
+    pub fn begin(client: &Host, protocol: Protocol, target: SocketAddr) -> io::Result<Self> {
+        Ok(match protocol {
+            Protocol::Tcp => Self::Tcp(client.tcp(target).connect()?),
+            Protocol::Udp => {
+                let exchange = client.udp(target).exchange()?;
+                let answer = exchange.ask()?;
+                Self::Udp(exchange, answer)
+            }
+        })
+    }
+
+    /// Who answered first.
+    pub fn backend(&self) -> &str {
+        match self {
+            Self::Tcp(connection) => &connection.answer().by,
+            Self::Udp(_, answer) => &answer.by,
+        }
+    }
+
+    /// Asks once more; fails unless the same backend answers.
+    pub fn go_on(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(connection) => connection.echo(),
+            Self::Udp(exchange, answer) => expect(&exchange.ask()?, answer),
+        }
+    }
+}
+
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    match reader.read_line(&mut line)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(line.trim_end().to_owned()),
+    }
+}
+
+fn end_of_line(datagram: &[u8]) -> io::Result<usize> {
+    let end = datagram.iter().position(|&byte| byte == b'\n');
+    end.map(|end| end + 1).ok_or_else(|| io::Error::other("a datagram without a header line"))
+}
+
+fn parse(header: &str) -> io::Result<Answer> {
+    let answer = header
+        .trim_end()
+        .split_once(' ')
+        .and_then(|(by, client)| Some(Answer { by: by.to_owned(), client: client.parse().ok()? }));
+    answer.ok_or_else(|| io::Error::other(format!("a strange header line: {header:?}")))
+}
+
+fn expect<T: PartialEq + fmt::Debug + ?Sized>(received: &T, expected: &T) -> io::Result<()> {
+    if received == expected {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{received:?} came back instead of {expected:?}")))
+}

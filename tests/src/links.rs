@@ -1,0 +1,121 @@
+//! Interfaces, addresses, routes and neighbours of a namespace, by rtnetlink.
+
+use crate::namespace::Namespace;
+use anyhow::{Context, Result};
+use ipnet::IpNet;
+use nix::net::if_::if_nametoindex;
+use rtnetlink::{
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{
+        address::{AddressAttribute, AddressFlags},
+        link::{InfoData, InfoVeth, LinkAttribute},
+    },
+};
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd},
+};
+
+/// Changes the network of a namespace.
+pub fn configure<T: Send>(
+    namespace: &Namespace,
+    steps: impl AsyncFnOnce(&Links) -> Result<T> + Send,
+) -> Result<T> {
+    let run = || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection()?;
+            tokio::spawn(connection);
+            steps(&Links { handle }).await
+        })
+    };
+    namespace.enter(run).with_context(|| format!("cannot configure the network of {}", namespace.name()))
+}
+
+/// The network of the namespace that the thread is in.
+pub struct Links {
+    handle: Handle,
+}
+
+impl Links {
+    /// A veth pair: one end here, the other in `peer_namespace`. Both are down.
+    pub async fn veth(&self, name: &str, peer: &str, peer_namespace: &Namespace) -> Result<()> {
+        let peer_message = LinkMessageBuilder::<LinkUnspec>::new()
+            .name(peer)
+            .setns_by_fd(peer_namespace.as_fd().as_raw_fd())
+            .build();
+        let pair = LinkMessageBuilder::<LinkVeth>::new(name, peer)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer_message)))
+            .build();
+        self.handle.link().add(pair).execute().await.with_context(|| format!("veth pair {name}, {peer}"))
+    }
+
+    /// A bridge that is up.
+    pub async fn bridge(&self, name: &str) -> Result<()> {
+        let bridge = LinkBridge::new(name).build();
+        self.handle.link().add(bridge).execute().await.with_context(|| format!("bridge {name}"))
+    }
+
+    /// Makes an interface a port of a bridge.
+    pub async fn join(&self, port: &str, bridge: &str) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index(port)?).controller(index(bridge)?).build();
+        self.handle.link().set(change).execute().await.with_context(|| format!("{port} into {bridge}"))
+    }
+
+    /// Sets an interface up.
+    pub async fn up(&self, name: &str) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index(name)?).up().build();
+        self.handle.link().set(change).execute().await.with_context(|| format!("{name} up"))
+    }
+
+    /// Sets an interface down.
+    pub async fn down(&self, name: &str) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index(name)?).down().build();
+        self.handle.link().set(change).execute().await.with_context(|| format!("{name} down"))
+    }
+
+    /// Removes an interface; the other end of a veth pair goes with it.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        self.handle.link().del(index(name)?).execute().await.with_context(|| format!("remove {name}"))
+    }
+
+    /// Gives an interface an address, usable at once: without duplicate address detection.
+    pub async fn address(&self, name: &str, address: IpNet) -> Result<()> {
+        let mut request = self.handle.address().add(index(name)?, address.addr(), address.prefix_len());
+        request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        request.execute().await.with_context(|| format!("address {address} of {name}"))
+    }
+
+    /// A route by an interface, to a gateway if one is given, which needs no route of its own.
+    pub async fn route(&self, destination: IpNet, name: &str, gateway: Option<IpAddr>) -> Result<()> {
+        let mut route = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(destination.addr(), destination.prefix_len())?
+            .output_interface(index(name)?);
+        if let Some(gateway) = gateway {
+            route = route.gateway(gateway)?.onlink();
+        }
+        self.handle.route().add(route.build()).execute().await.with_context(|| format!("route {destination}"))
+    }
+
+    /// A neighbour that needs no resolution.
+    pub async fn neighbour(&self, name: &str, address: IpAddr, mac: [u8; 6]) -> Result<()> {
+        let request = self.handle.neighbours().add(index(name)?, address).link_layer_address(&mac);
+        request.execute().await.with_context(|| format!("neighbour {address} at {name}"))
+    }
+
+    /// The link-layer address of an interface.
+    pub async fn mac(&self, name: &str) -> Result<[u8; 6]> {
+        use futures_util::TryStreamExt;
+        let link = self.handle.link().get().match_index(index(name)?).execute().try_next().await?;
+        link.into_iter()
+            .flat_map(|link| link.attributes)
+            .find_map(|attribute| match attribute {
+                LinkAttribute::Address(address) => address.try_into().ok(),
+                _ => None,
+            })
+            .with_context(|| format!("{name} has no link-layer address"))
+    }
+}
+
+fn index(name: &str) -> Result<u32> {
+    if_nametoindex(name).with_context(|| format!("no interface {name}"))
+}

@@ -1,0 +1,177 @@
+//! What the agent is told: Services and their EndpointSlices, Nodes.
+
+use crate::{
+    host::Host,
+    plan::{Addresses, FAMILIES, KINDS},
+};
+use serde_json::Value;
+use std::{collections::BTreeSet, fmt::Write, net::SocketAddr};
+use svc_lb::compile::{Family, Protocol};
+
+/// The port of every ClusterIP.
+pub const PORT: u16 = 80;
+
+/// The port that backends serve.
+pub const TARGET_PORT: u16 = 8080;
+
+/// A dual-stack Service of type NodePort, for TCP and UDP, and its endpoints.
+#[derive(Clone, Debug)]
+pub struct Service {
+    number: u8,
+    backends: Vec<(String, Addresses, u16)>,
+}
+
+impl Service {
+    /// A Service without endpoints. Its number gives its ClusterIPs and its nodePort.
+    pub fn number(number: u8) -> Self {
+        Self { number, backends: Vec::new() }
+    }
+
+    /// The same Service with these endpoints instead, each at [`TARGET_PORT`].
+    pub fn behind<'a>(&self, hosts: impl IntoIterator<Item = &'a Host>) -> Self {
+        let backends = hosts.into_iter().map(|host| (host.name().to_owned(), host.addresses(), TARGET_PORT));
+        Self { number: self.number, backends: backends.collect() }
+    }
+
+    /// The same Service with one endpoint more, at another port.
+    pub fn and(mut self, host: &Host, port: u16) -> Self {
+        self.backends.push((host.name().to_owned(), host.addresses(), port));
+        self
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> String {
+        format!("service-{}", self.number)
+    }
+
+    /// Its ClusterIP of a family, and the port.
+    pub fn cluster_ip(&self, family: Family) -> SocketAddr {
+        SocketAddr::new(Addresses::service(self.number).of(family), PORT)
+    }
+
+    /// Its nodePort.
+    pub fn node_port(&self) -> u16 {
+        30000 + u16::from(self.number)
+    }
+
+    /// What the agent of a node serves when it knows this Service.
+    pub fn served_by(&self, node: &Host) -> Vec<Served> {
+        let port = |(family, protocol)| Served {
+            name: self.name(),
+            protocol,
+            family,
+            frontends: [self.cluster_ip(family), (node.address(family), self.node_port()).into()].into(),
+            backends: self.backends.iter().map(|(_, its, port)| (its.of(family), *port).into()).collect(),
+        };
+        KINDS.map(port).into()
+    }
+
+    /// The Service and its EndpointSlices, one a family.
+    pub fn manifest(&self) -> String {
+        let (name, node_port) = (self.name(), self.node_port());
+        let [v4, v6] = FAMILIES.map(|family| Addresses::service(self.number).of(family));
+        let mut text = format!(
+            "---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: default}}
+spec:
+  type: NodePort
+  clusterIP: {v4}
+  clusterIPs: [{v4}, \"{v6}\"]
+  ipFamilies: [IPv4, IPv6]
+  ipFamilyPolicy: RequireDualStack
+  ports:
+  - {{name: tcp, protocol: TCP, port: {PORT}, targetPort: {TARGET_PORT}, nodePort: {node_port}}}
+  - {{name: udp, protocol: UDP, port: {PORT}, targetPort: {TARGET_PORT}, nodePort: {node_port}}}
+"
+        );
+        for family in FAMILIES {
+            self.write_slices(&mut text, family);
+        }
+        text
+    }
+
+    /// The slices of a family: endpoints of one port share one.
+    fn write_slices(&self, text: &mut String, family: Family) {
+        let mut ports: Vec<u16> = self.backends.iter().map(|&(_, _, port)| port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        for port in ports {
+            let name = format!("{}-{}-{port}", self.name(), family.to_string().to_lowercase());
+            let _ = write!(
+                text,
+                "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}, namespace: default, labels: {{kubernetes.io/service-name: {}}}}}
+addressType: {family}
+ports: [{{name: tcp, protocol: TCP, port: {port}}}, {{name: udp, protocol: UDP, port: {port}}}]
+endpoints:
+",
+                self.name()
+            );
+            for (host, addresses, _) in self.backends.iter().filter(|(_, _, its)| *its == port) {
+                let _ = writeln!(
+                    text,
+                    "- {{addresses: [\"{}\"], hostname: {host}, conditions: {{ready: true}}}}",
+                    addresses.of(family)
+                );
+            }
+        }
+    }
+}
+
+/// A Service port in one family, with what leads to it and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Served {
+    /// `metadata.name` of the Service.
+    pub name: String,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Family.
+    pub family: Family,
+    /// Its addresses.
+    pub frontends: BTreeSet<SocketAddr>,
+    /// Its endpoints.
+    pub backends: BTreeSet<SocketAddr>,
+}
+
+impl Served {
+    /// An element of what `svc-lb get services -o json` prints; `None` if it is not of that form.
+    pub fn read(element: &Value) -> Option<Self> {
+        let (protocol, family) = (element["protocol"].as_str()?, element["family"].as_str()?);
+        Some(Self {
+            name: element["name"].as_str()?.to_owned(),
+            protocol: [Protocol::Tcp, Protocol::Udp]
+                .into_iter()
+                .find(|known| known.to_string() == protocol)?,
+            family: FAMILIES.into_iter().find(|known| known.to_string() == family)?,
+            frontends: addresses(&element["frontends"])?,
+            backends: addresses(&element["backends"])?,
+        })
+    }
+}
+
+fn addresses(list: &Value) -> Option<BTreeSet<SocketAddr>> {
+    let address = |element: &Value| {
+        let port = element["port"].as_u64()?.try_into().ok()?;
+        Some(SocketAddr::new(element["address"].as_str()?.parse().ok()?, port))
+    };
+    list.as_array()?.iter().map(address).collect()
+}
+
+/// A Node with both its addresses.
+pub fn node(name: &str, addresses: Addresses, pods: [&str; 2]) -> String {
+    let Addresses { v4, v6 } = addresses;
+    let [pods_v4, pods_v6] = pods;
+    format!(
+        "---
+apiVersion: v1
+kind: Node
+metadata: {{name: {name}}}
+spec: {{podCIDR: {pods_v4}, podCIDRs: [{pods_v4}, \"{pods_v6}\"]}}
+status: {{addresses: [{{type: InternalIP, address: {v4}}}, {{type: InternalIP, address: \"{v6}\"}}]}}
+"
+    )
+}

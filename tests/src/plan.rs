@@ -1,0 +1,76 @@
+//! Which addresses the hosts of a rig have.
+
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use svc_lb::compile::{Family, Protocol};
+
+/// Both families, for scenarios that hold for each.
+pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Both families with both protocols, for scenarios that hold for each.
+pub const KINDS: [(Family, Protocol); 4] = [
+    (Family::V4, Protocol::Tcp),
+    (Family::V4, Protocol::Udp),
+    (Family::V6, Protocol::Tcp),
+    (Family::V6, Protocol::Udp),
+];
+
+/// Where pods are, on every node: `--cluster-cidr`.
+pub const CLUSTER_CIDR: &str = "10.244.0.0/16,fd00:244::/32";
+
+/// Where ClusterIPs are: `--service-cluster-ip-range`.
+pub const SERVICE_RANGE: &str = "10.96.0.0/12,fd00:10:96::/112";
+
+/// What a pod has as its gateway, in place of an address of the node.
+pub const POD_GATEWAYS: Addresses = Addresses {
+    v4: Ipv4Addr::new(169, 254, 1, 1),
+    v6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee),
+};
+
+/// One address of each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// IPv4.
+    pub v4: Ipv4Addr,
+    /// IPv6.
+    pub v6: Ipv6Addr,
+}
+
+impl Addresses {
+    /// A host of the network outside the cluster, which is the nodes' too.
+    pub const fn lan(host: u8) -> Self {
+        Self {
+            v4: Ipv4Addr::new(172, 18, 0, host),
+            v6: Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, host as u16),
+        }
+    }
+
+    /// A pod of a node.
+    pub const fn pod(node: u8, pod: u8) -> Self {
+        Self {
+            v4: Ipv4Addr::new(10, 244, node, pod),
+            v6: Ipv6Addr::new(0xfd00, 0x244, 0, node as u16, 0, 0, 0, pod as u16),
+        }
+    }
+
+    /// The ClusterIPs of a Service.
+    pub const fn service(number: u8) -> Self {
+        Self {
+            v4: Ipv4Addr::new(10, 96, 0, number),
+            v6: Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, number as u16),
+        }
+    }
+
+    /// The one of a family.
+    pub const fn of(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(self.v4),
+            Family::V6 => IpAddr::V6(self.v6),
+        }
+    }
+
+    /// Both, each with its own prefix length.
+    pub fn with_prefixes(&self, v4: u8, v6: u8) -> [IpNet; 2] {
+        [IpNet::new_assert(self.v4.into(), v4), IpNet::new_assert(self.v6.into(), v6)]
+    }
+}

@@ -1,0 +1,308 @@
+//! A network with an agent on its node: where a scenario begins.
+
+use crate::{
+    agent::Agent,
+    binary,
+    counters::Counters,
+    host::Host,
+    links,
+    losses::losses,
+    manifest::{self, Served, Service, TARGET_PORT},
+    namespace::Namespace,
+    plan::{CLUSTER_CIDR, SERVICE_RANGE},
+    private_run::PrivateRun,
+    routed::{Network, veth},
+    wait::{SOON, until},
+    xdp_pass::XdpPass,
+};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    process::{Command, ExitStatus, Output},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use svc_lb::compile::Family;
+
+/// Where the agent finds its manifests, in its own `/run`.
+const MANIFESTS: &str = "services";
+
+/// `--xdp-mode` of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Xdp {
+    /// XDP in the driver of the uplink.
+    Native,
+    /// XDP in the stack.
+    Generic,
+    /// As the agent finds best.
+    Auto,
+    /// tc alone.
+    Off,
+}
+
+/// What a rig is to be like.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    xdp: Xdp,
+    flags: Vec<String>,
+    masquerade: bool,
+    offloads: bool,
+    quiet: bool,
+}
+
+impl Builder {
+    /// How the agent uses XDP. Default: not at all.
+    pub fn xdp(mut self, xdp: Xdp) -> Self {
+        self.xdp = xdp;
+        self
+    }
+
+    /// One more flag for the agent.
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// One more flag for the agent, without a value.
+    pub fn switch(mut self, name: &str) -> Self {
+        self.flags.push(name.to_owned());
+        self
+    }
+
+    /// The node masquerades pods at random ports when they speak to somebody outside the cluster.
+    pub fn masquerading(mut self) -> Self {
+        self.masquerade = true;
+        self
+    }
+
+    /// Checksums and segments stay unfinished wherever the kernel leaves them so. Not with native XDP:
+    /// a program in the driver never sees such packets on real hardware.
+    pub fn with_offloads(mut self) -> Self {
+        self.offloads = true;
+        self
+    }
+
+    /// What the agent prints is not shown.
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// Builds the network, starts the agent, and waits until it is ready.
+    pub fn start(self) -> Result<Rig> {
+        let network = Network::build(self.offloads)?;
+        if self.masquerade {
+            network.masquerade()?;
+        }
+        let xdp_peer = match self.xdp {
+            Xdp::Native => Some(XdpPass::attach(&network.lan, network.node.name())?),
+            Xdp::Generic | Xdp::Auto | Xdp::Off => None,
+        };
+        let run = PrivateRun::new()?;
+        fs::create_dir(run.path(MANIFESTS))?;
+        let rig = Rig { network, run, settings: self, agent: Mutex::new(None), _xdp_peer: xdp_peer };
+        rig.write(&[])?;
+        rig.start_agent()?;
+        Ok(rig)
+    }
+}
+
+/// The network, and the agent on its node.
+pub struct Rig {
+    agent: Mutex<Option<Agent>>,
+    network: Network,
+    run: PrivateRun,
+    settings: Builder,
+    _xdp_peer: Option<XdpPass>,
+}
+
+impl Rig {
+    /// The routed rig.
+    pub fn routed() -> Builder {
+        Builder { xdp: Xdp::Off, flags: Vec::new(), masquerade: false, offloads: false, quiet: false }
+    }
+
+    /// The hosts.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The client, outside the cluster.
+    pub fn client(&self) -> &Host {
+        &self.network.client
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Host {
+        &self.network.node
+    }
+
+    /// A new pod on the node. It serves [`TARGET_PORT`], and svc-lb serves it.
+    pub fn pod(&self, name: &str) -> Result<Host> {
+        let pod = self.network.pod(name)?;
+        pod.serve(TARGET_PORT)?;
+        self.await_attached(&veth(name))?;
+        Ok(pod)
+    }
+
+    /// A new pod on the second node. It serves [`TARGET_PORT`].
+    pub fn remote_pod(&self, name: &str) -> Result<Host> {
+        let pod = self.network.remote_pod(name)?;
+        pod.serve(TARGET_PORT)?;
+        Ok(pod)
+    }
+
+    /// Removes a pod of the node, its interface first.
+    pub fn remove_pod(&self, pod: Host) -> Result<()> {
+        let interface = veth(pod.name());
+        links::configure(self.node().namespace(), async |links| links.remove(&interface).await)?;
+        drop(pod);
+        Ok(())
+    }
+
+    /// The node's address with a Service's nodePort.
+    pub fn node_port(&self, service: &Service, family: Family) -> SocketAddr {
+        SocketAddr::new(self.node().address(family), service.node_port())
+    }
+
+    /// Gives the agent these Services and no others, and waits until it serves them.
+    pub fn apply(&self, services: &[&Service]) -> Result<()> {
+        self.write(services)?;
+        let wanted = services.iter().flat_map(|service| service.served_by(self.node())).collect();
+        until("the agent serves the Services", SOON, || Ok((self.served()? == wanted).then_some(())))
+    }
+
+    /// Gives the agent these Services and no others.
+    pub fn write(&self, services: &[&Service]) -> Result<()> {
+        let nodes = [(self.node(), 0), (&self.network.node2, 1)].map(|(node, number)| {
+            let pods = Network::pod_cidr(number).map(|cidr| cidr.to_string());
+            manifest::node(node.name(), node.addresses(), [&pods[0], &pods[1]])
+        });
+        let services: String = services.iter().map(|service| service.manifest()).collect();
+        self.write_file("cluster.yaml", &(nodes.concat() + &services))
+    }
+
+    /// Replaces, or adds, a file of manifests.
+    pub fn write_file(&self, name: &str, content: &str) -> Result<()> {
+        let directory = self.run.path(MANIFESTS);
+        let temporary = directory.join(format!(".{name}.new"));
+        fs::write(&temporary, content)?;
+        Ok(fs::rename(temporary, directory.join(name))?)
+    }
+
+    /// Starts the agent, and waits until it is ready.
+    pub fn start_agent(&self) -> Result<()> {
+        let mut command = self.command("run")?;
+        let xdp = match self.settings.xdp {
+            Xdp::Native => "native",
+            Xdp::Generic => "generic",
+            Xdp::Auto => "auto",
+            Xdp::Off => "off",
+        };
+        command.args(["--services", &format!("/run/{MANIFESTS}"), "--xdp-mode", xdp]);
+        command.args(["--hostname-override", self.node().name(), "--cluster-cidr", CLUSTER_CIDR]);
+        command.args(["--service-cluster-ip-range", SERVICE_RANGE]).args(&self.settings.flags);
+        let mut agent = self.agent();
+        ensure!(agent.is_none(), "the agent runs already");
+        *agent = Some(Agent::start(command, self.settings.quiet)?);
+        Ok(())
+    }
+
+    /// Ends the agent by a signal; what it has pinned goes on.
+    pub fn stop_agent(&self, signal: Signal) -> Result<ExitStatus> {
+        self.agent().take().context("no agent runs")?.end(signal)
+    }
+
+    /// Sends the agent a signal.
+    pub fn signal_agent(&self, signal: Signal) -> Result<()> {
+        self.agent().as_ref().context("no agent runs")?.signal(signal)
+    }
+
+    /// What is pinned, by name.
+    pub fn pins(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(self.run.path("bpf"))?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    /// Runs `svc-lb WORDS…` on the node to its end.
+    pub fn svc_lb(&self, words: &[&str]) -> Result<Output> {
+        let (subcommand, rest) = words.split_first().context("no subcommand")?;
+        Ok(self.command(subcommand)?.args(rest).output()?)
+    }
+
+    /// What `svc-lb WORDS… -o json` prints.
+    pub fn json(&self, words: &[&str]) -> Result<Value> {
+        let output = self.svc_lb(&[words, &["-o", "json"]].concat())?;
+        if !output.status.success() {
+            bail!("svc-lb {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// What the dataplane has counted so far.
+    pub fn counters(&self) -> Result<Counters> {
+        Counters::read(&self.json(&["status"])?, &self.json(&["get", "services"])?)
+    }
+
+    /// What the dataplane counts while something happens.
+    pub fn work_of(&self, happening: impl FnOnce() -> Result<()>) -> Result<Counters> {
+        let before = self.counters()?;
+        happening()?;
+        Ok(self.counters()?.since(&before))
+    }
+
+    /// The flows of the table, as `svc-lb get flows` prints them.
+    pub fn flows(&self) -> Result<Vec<Value>> {
+        let flows = self.json(&["get", "flows"])?;
+        Ok(flows.as_array().context("a list of flows")?.clone())
+    }
+
+    /// What the kernel threw away in silence on the way between these pods and the others, in words.
+    pub fn losses(&self, pods: &[&Host]) -> Result<Vec<String>> {
+        let Network { client, lan, node, node2, .. } = &self.network;
+        let hosts = [client, node, node2];
+        let namespaces = hosts.into_iter().chain(pods.iter().copied()).map(Host::namespace).chain([lan]);
+        namespaces.map(losses).collect::<Result<Vec<_>>>().map(|losses| losses.concat())
+    }
+
+    /// What the agent serves, as `svc-lb get services` prints it.
+    pub fn served(&self) -> Result<BTreeSet<Served>> {
+        let services = self.json(&["get", "services"])?;
+        let services = services.as_array().context("no list of services")?.iter().map(Served::read);
+        services.collect::<Option<_>>().context("a service of a strange form")
+    }
+
+    /// Waits until svc-lb serves an interface of the node.
+    fn await_attached(&self, interface: &str) -> Result<()> {
+        until("programs at a new interface", SOON, || {
+            let status = self.json(&["status"])?;
+            let interfaces = status["interfaces"].as_array().context("no interfaces in the status")?;
+            let found = interfaces.iter().find(|known| known["name"] == interface);
+            let attachments = found.and_then(|known| known["attachments"].as_array());
+            let all =
+                attachments.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one["by"].is_null()));
+            Ok(all.then_some(()))
+        })
+    }
+
+    /// The namespace of the bridge.
+    pub fn lan(&self) -> &Namespace {
+        &self.network.lan
+    }
+
+    /// A subcommand in the node's namespaces.
+    fn command(&self, subcommand: &str) -> Result<Command> {
+        let mut command = Command::new(binary::path()?);
+        command.args([subcommand, "--pin-dir", "/run/bpf/svc-lb", "--state-dir", "/run/state"]);
+        self.node().namespace().adopt(&mut command);
+        self.run.adopt(&mut command);
+        Ok(command)
+    }
+
+    fn agent(&self) -> MutexGuard<'_, Option<Agent>> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

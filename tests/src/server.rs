@@ -1,0 +1,110 @@
+//! What a backend runs: a TCP and UDP server that says who it is and whom it sees.
+//!
+//! TCP: at once the line `NAME CLIENT`; then it answers lines. `upload N` reads N bytes and answers
+//! their digest; `download N` sends N bytes and then their digest; `bye` ends the connection; any other
+//! line is sent back.
+//! UDP: to each datagram that is not empty the line `NAME CLIENT`, then the datagram.
+
+use crate::{bulk, namespace::Namespace};
+use anyhow::{Context, Result};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// How long a connection may be idle before its thread ends.
+const IDLE: Duration = Duration::from_mins(5);
+
+/// A running server; stopped on drop.
+#[derive(Debug)]
+pub struct Server {
+    tcp: Arc<Socket>,
+    udp: Arc<UdpSocket>,
+}
+
+impl Server {
+    /// Starts one on a port of every address of a namespace, in both families.
+    pub fn start(namespace: &Namespace, name: &str, port: u16) -> Result<Self> {
+        let start = || -> io::Result<Self> {
+            let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+            let tcp = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+            tcp.set_only_v6(false)?;
+            tcp.set_reuse_address(true)?;
+            tcp.bind(&address.into())?;
+            tcp.listen(4096)?;
+            let server = Self { tcp: Arc::new(tcp), udp: Arc::new(UdpSocket::bind(address)?) };
+            let (name, tcp) = (Arc::<str>::from(name), Arc::clone(&server.tcp));
+            let (udp_name, udp) = (Arc::clone(&name), Arc::clone(&server.udp));
+            thread::spawn(move || accept(&name, &tcp));
+            thread::spawn(move || answer_datagrams(&udp_name, &udp));
+            Ok(server)
+        };
+        namespace.enter(start).with_context(|| format!("{}: cannot serve port {port}", namespace.name()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // This wakes the threads; the one of UDP says ENOTCONN and does it all the same.
+        let _ = self.tcp.shutdown(Shutdown::Both);
+        let _ = socket2::SockRef::from(&*self.udp).shutdown(Shutdown::Both);
+    }
+}
+
+fn accept(name: &Arc<str>, listener: &Socket) {
+    while let Ok((connection, client)) = listener.accept() {
+        let Some(client) = client.as_socket() else { continue };
+        let name = Arc::clone(name);
+        // A connection ends with the error of its socket: the client sees it too.
+        thread::spawn(move || converse(&name, client, connection.into()));
+    }
+}
+
+fn converse(name: &str, client: SocketAddr, mut connection: TcpStream) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    connection.set_read_timeout(Some(IDLE))?;
+    connection.set_write_timeout(Some(IDLE))?;
+    writeln!(connection, "{name} {}", canonical(client))?;
+    let mut reader = BufReader::new(connection.try_clone()?);
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 0 {
+        let amount = |command: &str| line.trim_end().strip_prefix(command).and_then(|n| n.parse().ok());
+        if let Some(bytes) = amount("upload ") {
+            let digest = bulk::receive(&mut reader, bytes)?;
+            writeln!(connection, "{digest}")?;
+        } else if let Some(bytes) = amount("download ") {
+            let digest = bulk::send(&mut connection, bytes)?;
+            writeln!(connection, "{digest}")?;
+        } else if line == "bye\n" {
+            break;
+        } else {
+            connection.write_all(line.as_bytes())?;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn answer_datagrams(name: &str, socket: &UdpSocket) {
+    let mut datagram = vec![0; 65536];
+    while let Ok((length, client)) = socket.recv_from(&mut datagram) {
+        // A socket that is shut down has datagrams of nobody; a client may be gone again.
+        if length == 0 && client.port() == 0 {
+            return;
+        }
+        if length > 0 {
+            let mut answer = format!("{name} {}\n", canonical(client)).into_bytes();
+            answer.extend(&datagram[..length]);
+            let _ = socket.send_to(&answer, client);
+        }
+    }
+}
+
+/// An IPv4 client as such, not as an IPv4-mapped IPv6 address.
+fn canonical(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip().to_canonical(), client.port())
+}

@@ -1,0 +1,104 @@
+//! What cannot be served is refused at once, and what must not be served is not.
+
+use anyhow::Result;
+use std::{
+    io::ErrorKind::{ConnectionRefused, TimedOut, WouldBlock},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+use svc_lb::compile::Protocol;
+use svc_lb_common::counters::{
+    DropReason::ClusterIpFromUplink,
+    Program::{TcPodIngress, TcUplinkIngress, XdpUplink},
+};
+use svc_lb_tests::{Host, Rig, Service, Xdp, plan::KINDS, with_and_without_xdp};
+
+/// What "in milliseconds" is on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+with_and_without_xdp!(
+    a_service_without_endpoints_refuses_clients_outside_at_once,
+    a_cluster_ip_is_not_reachable_from_outside,
+);
+
+fn refused_at_once(client: &Host, protocol: Protocol, target: SocketAddr) {
+    let start = Instant::now();
+    let error = client.dial(protocol, target).ask().expect_err("nobody is there");
+    assert_eq!(error.kind(), ConnectionRefused, "{target} {protocol}: {error}");
+    assert!(start.elapsed() < AT_ONCE, "{target} {protocol}: {:?}", start.elapsed());
+}
+
+fn a_service_without_endpoints_refuses_clients_outside_at_once(xdp: Xdp) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).start()?;
+    let service = Service::number(1);
+    rig.apply(&[&service])?;
+    let rejecter = match xdp {
+        Xdp::Native => XdpUplink,
+        _ => TcUplinkIngress,
+    };
+    for (family, protocol) in KINDS {
+        let work = rig.work_of(|| {
+            refused_at_once(rig.client(), protocol, rig.node_port(&service, family));
+            Ok(())
+        })?;
+        assert_eq!(work.rejected_by(), [rejecter], "{protocol} {family}");
+        assert_eq!((work.forwarded_by(), work.replied_by()), (vec![], vec![]));
+    }
+    assert_eq!(rig.losses(&[])?, [] as [String; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_service_without_endpoints_refuses_pods_at_once() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let pod = rig.pod("pod")?;
+    let service = Service::number(1);
+    rig.apply(&[&service])?;
+    for (family, protocol) in KINDS {
+        for target in [service.cluster_ip(family), rig.node_port(&service, family)] {
+            let work = rig.work_of(|| {
+                refused_at_once(&pod, protocol, target);
+                Ok(())
+            })?;
+            assert_eq!(work.rejected_by(), [TcPodIngress], "{target} {protocol}");
+        }
+    }
+    assert_eq!(rig.losses(&[&pod])?, [] as [String; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_port_of_a_cluster_ip_that_no_service_has_refuses_pods_at_once() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    for (family, protocol) in KINDS {
+        let target = SocketAddr::new(service.cluster_ip(family).ip(), 81);
+        refused_at_once(&pod, protocol, target);
+    }
+    Ok(())
+}
+
+fn a_cluster_ip_is_not_reachable_from_outside(xdp: Xdp) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).start()?;
+    let backend = rig.pod("backend")?;
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    let dropper = match xdp {
+        Xdp::Native => XdpUplink,
+        _ => TcUplinkIngress,
+    };
+    for (family, protocol) in KINDS {
+        let work = rig.work_of(|| {
+            let dial = rig.client().dial(protocol, service.cluster_ip(family));
+            let error = dial.patience(Duration::from_millis(300)).ask().expect_err("it must not answer");
+            assert!([TimedOut, WouldBlock].contains(&error.kind()), "{protocol} {family}: {error}");
+            Ok(())
+        })?;
+        assert_eq!(work.dropped_by(), [dropper], "{protocol} {family}");
+        assert_eq!(work.drops(ClusterIpFromUplink), work.all_drops());
+        assert_eq!((work.forwarded_by(), work.rejected_by()), (vec![], vec![]));
+    }
+    Ok(())
+}
