@@ -11,11 +11,13 @@
 //! - [`node`]: interfaces, addresses, routes and sysctls of the machine
 //! - [`compile`]: cluster + node → the tables that the programs want; pure
 //! - [`dataplane`]: load, attach, pin, typed maps, sync, expiry; the only place that knows aya
+//! - [`agent`]: the pipeline in motion
 //! - [`cli`]: one file a subcommand
 //! - [`options`]: the values of options that more than one of them reads
 //! - [`state_dir`], [`status`]: what the agent keeps, and what it says of itself
 //! - [`health`], [`metrics`], [`server`]: what it answers over HTTP
 
+pub mod agent;
 pub mod cli;
 pub mod cluster;
 pub mod compile;

@@ -1,3 +1,7 @@
 //! The agent of svc-lb.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    svc_lb::cli::main()
+}

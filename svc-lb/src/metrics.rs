@@ -1,6 +1,12 @@
 //! `/metrics`: what the agent did, and what the programs counted, in the OpenMetrics format.
 
-use crate::{compile::ServicePort, status::Counts};
+use crate::{
+    dataplane::{
+        MapError,
+        view::{Service, Statistics},
+    },
+    status::Counts,
+};
 use axum::{
     Router,
     extract::State,
@@ -19,22 +25,26 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use std::{sync::Arc, time::Duration};
-use svc_lb_common::counters::{DropReason, Program, ProgramCounters, ServiceCounters};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
-/// What the programs have counted, summed up over the processors.
-#[derive(Clone, Debug, Default)]
-pub struct Counters {
-    /// Per service id that is in use.
-    pub services: Vec<(Arc<ServicePort>, ServiceCounters)>,
-    /// Per program.
-    pub programs: Vec<(Program, ProgramCounters)>,
-    /// Dropped packets.
-    pub drops: Vec<(DropReason, u64)>,
+/// What the programs counted, and how full the tables are.
+type Counted = (Vec<Service>, Statistics);
+
+/// Scrapes that wait for an answer: only the agent reads the maps.
+pub type Scrapes = mpsc::Receiver<Scrape>;
+
+/// A scrape that waits for an answer.
+#[derive(Debug)]
+pub struct Scrape(oneshot::Sender<Result<Counted, MapError>>);
+
+impl Scrape {
+    /// Answers it.
+    pub fn answer(self, counted: Result<Counted, MapError>) {
+        // Whoever asked may have hung up.
+        let _ = self.0.send(counted);
+    }
 }
-
-/// Reads the counters; an error is a sentence.
-type ReadCounters = dyn Fn() -> Result<Counters, String> + Send + Sync;
 
 /// The agent's own numbers, and where to find those of the programs.
 #[derive(Clone)]
@@ -45,16 +55,17 @@ pub struct Metrics {
     frontends: Gauge,
     backends: Gauge,
     findings: Gauge,
-    read_counters: Arc<ReadCounters>,
+    scrapes: mpsc::Sender<Scrape>,
 }
 
 /// The labels of one series.
 type Labels = Vec<(&'static str, String)>;
 
 impl Metrics {
-    /// `read_counters` is called for each scrape, by any thread.
-    pub fn new(read_counters: impl Fn() -> Result<Counters, String> + Send + Sync + 'static) -> Self {
-        Self {
+    /// All zero, and where the agent finds the scrapes that it is to answer.
+    pub fn new() -> (Self, Scrapes) {
+        let (sender, scrapes) = mpsc::channel(1);
+        let metrics = Self {
             // From half a millisecond to 16 seconds.
             sync_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
             syncs: Family::default(),
@@ -62,8 +73,9 @@ impl Metrics {
             frontends: Gauge::default(),
             backends: Gauge::default(),
             findings: Gauge::default(),
-            read_counters: Arc::new(read_counters),
-        }
+            scrapes: sender,
+        };
+        (metrics, scrapes)
     }
 
     /// A sync succeeded, and took some time.
@@ -79,7 +91,6 @@ impl Metrics {
 
     /// How much is served, and how many lines of findings there are.
     pub fn describe(&self, counts: Counts, findings: usize) {
-        let set = |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.service_ports, counts.service_ports);
         set(&self.frontends, counts.frontends);
         set(&self.backends, counts.backends);
@@ -89,22 +100,31 @@ impl Metrics {
     /// The server of `/metrics`.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/metrics", get(async |State(metrics): State<Self>| metrics.answer()))
+            .route("/metrics", get(async |State(metrics): State<Self>| metrics.answer().await))
             .with_state(self.clone())
     }
 
-    fn answer(&self) -> Response {
+    async fn answer(&self) -> Response {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        match (self.read_counters)().and_then(|counters| self.render(&counters)) {
+        match self.counted().await.and_then(|counted| self.render(&counted)) {
             Ok(text) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
         }
     }
 
-    fn render(&self, counters: &Counters) -> Result<String, String> {
+    /// Asks the agent.
+    async fn counted(&self) -> Result<Counted, String> {
+        let (answer, counted) = oneshot::channel();
+        let stopping = || "the agent is stopping".to_owned();
+        self.scrapes.send(Scrape(answer)).await.map_err(|_| stopping())?;
+        counted.await.map_err(|_| stopping())?.map_err(|error| error.to_string())
+    }
+
+    fn render(&self, (services, statistics): &Counted) -> Result<String, String> {
         let mut registry = Registry::with_prefix("svc_lb");
         self.register(&mut registry);
-        register_counters(&mut registry, counters);
+        register_services(&mut registry, services);
+        register_statistics(&mut registry, statistics);
         let mut text = String::new();
         encode(&mut text, &registry).map_err(|error| error.to_string())?;
         Ok(text)
@@ -114,7 +134,7 @@ impl Metrics {
         registry.register("build", "The agent", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_with_unit(
             "sync_duration",
-            "How long a successful sync took, from reading to the last map write",
+            "How long a successful sync took, from joining the objects to the last map write",
             Unit::Seconds,
             self.sync_duration.clone(),
         );
@@ -126,13 +146,8 @@ impl Metrics {
     }
 }
 
-fn register_counters(registry: &mut Registry, counters: &Counters) {
-    let services = || counters.services.iter().map(|(port, counted)| (service_labels(port), counted));
-    let directed = |labels: &Labels, direction: &str| {
-        let mut labels = labels.clone();
-        labels.push(("direction", direction.to_owned()));
-        labels
-    };
+fn register_services(registry: &mut Registry, services: &[Service]) {
+    let services = || services.iter().map(|service| (service_labels(service), service.counters));
     let new_flows = services().map(|(labels, counted)| (labels, counted.new_flows));
     registry.register("service_new_flows", "Flows made", family(new_flows));
     let packets = services().flat_map(|(labels, counted)| {
@@ -150,19 +165,35 @@ fn register_counters(registry: &mut Registry, counters: &Counters) {
     });
     let help = "Bytes that were translated, from the IP header on";
     registry.register_with_unit("service_traffic", help, Unit::Bytes, family(bytes));
-    let programs = counters.programs.iter().flat_map(|(program, counted)| {
+}
+
+fn register_statistics(registry: &mut Registry, statistics: &Statistics) {
+    let Statistics { programs, drops, tables } = statistics;
+    let programs = programs.iter().flat_map(|(program, finished)| {
         [
-            ("forwarded", counted.forwarded),
-            ("replied", counted.replied),
-            ("rejected", counted.rejected),
-            ("dropped", counted.dropped),
+            ("forwarded", finished.forwarded),
+            ("replied", finished.replied),
+            ("rejected", finished.rejected),
+            ("dropped", finished.dropped),
         ]
-        .map(|(outcome, packets)| (labels([("program", program.name()), ("outcome", outcome)]), packets))
+        .map(|(outcome, packets)| (labels([("program", program), ("outcome", outcome)]), packets))
     });
     registry.register("program_packets", "Packets, by the program that finished them", family(programs));
-    let drops =
-        counters.drops.iter().map(|(reason, packets)| (labels([("reason", reason.name())]), *packets));
+    let drops = drops.iter().map(|(reason, packets)| (labels([("reason", reason)]), *packets));
     registry.register("dropped_packets", "Packets that were dropped, by reason", family(drops));
+    let entries: Family<Labels, Gauge> = Family::default();
+    let capacity: Family<Labels, Gauge> = Family::default();
+    for (table, fill) in tables {
+        let labels = labels([("table", table)]);
+        set(&entries.get_or_create(&labels), fill.entries);
+        set(&capacity.get_or_create(&labels), fill.capacity as usize);
+    }
+    registry.register("table_entries", "Entries of a table in use", entries);
+    registry.register("table_capacity", "The most entries that a table can have", capacity);
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
 /// Counters that have these values.
@@ -179,53 +210,60 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.map(|(name, value)| (name, value.to_owned())).to_vec()
 }
 
-fn service_labels(port: &ServicePort) -> Labels {
+fn service_labels(service: &Service) -> Labels {
+    let Service { namespace, name, port, protocol, family, .. } = service;
     labels([
-        ("namespace", &port.namespace),
-        ("service", &port.name),
-        ("port", &port.port),
-        ("protocol", &port.protocol.to_string()),
-        ("family", &port.family.to_string()),
+        ("namespace", namespace),
+        ("service", name),
+        ("port", port),
+        ("protocol", protocol),
+        ("family", family),
     ])
+}
+
+fn directed(labels: &Labels, direction: &str) -> Labels {
+    [labels.as_slice(), &[("direction", direction.to_owned())]].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::{Family, Protocol};
+    use crate::dataplane::view::{Counters, Fill, Finished};
 
-    fn counters() -> Counters {
-        let port = ServicePort {
-            namespace: "default".to_owned(),
-            name: "web".to_owned(),
-            port: "http".to_owned(),
-            protocol: Protocol::Tcp,
-            family: Family::V4,
-        };
-        let counted = ServiceCounters {
+    fn counted() -> Counted {
+        let counters = Counters {
             new_flows: 300,
             forward_packets: 900,
             forward_bytes: 90_000,
             reply_packets: 901,
             reply_bytes: 5_000_000_000,
         };
-        Counters {
-            services: vec![(Arc::new(port), counted)],
-            programs: vec![(
-                Program::XdpUplink,
-                ProgramCounters { rejected: 7, ..ProgramCounters::default() },
-            )],
-            drops: vec![(DropReason::NoSourcePort, 3)],
-        }
+        let service = Service {
+            id: 1,
+            namespace: "default".to_owned(),
+            name: "web".to_owned(),
+            port: "http".to_owned(),
+            protocol: "TCP".to_owned(),
+            family: "IPv4".to_owned(),
+            frontends: Vec::new(),
+            backends: Vec::new(),
+            counters,
+        };
+        let statistics = Statistics {
+            programs: [("xdp_uplink", Finished { rejected: 7, ..Finished::default() })].into(),
+            drops: [("no-source-port", 3)].into(),
+            tables: [("flows_v4".to_owned(), Fill { entries: 5, capacity: 1024 })].into(),
+        };
+        (vec![service], statistics)
     }
 
     #[test]
     fn everything_that_is_counted_is_shown() {
-        let metrics = Metrics::new(|| Ok(counters()));
+        let (metrics, _) = Metrics::new();
         metrics.synced(Duration::from_millis(3));
         metrics.sync_failed();
         metrics.describe(Counts { service_ports: 1, frontends: 2, backends: 3 }, 4);
-        let text = metrics.render(&counters()).expect("text");
+        let text = metrics.render(&counted()).expect("text");
         let web = r#"namespace="default",service="web",port="http",protocol="TCP",family="IPv4""#;
         for line in [
             &format!("svc_lb_service_new_flows_total{{{web}}} 300"),
@@ -233,6 +271,8 @@ mod tests {
             &format!("svc_lb_service_traffic_bytes_total{{{web},direction=\"reply\"}} 5000000000"),
             r#"svc_lb_program_packets_total{program="xdp_uplink",outcome="rejected"} 7"#,
             r#"svc_lb_dropped_packets_total{reason="no-source-port"} 3"#,
+            r#"svc_lb_table_entries{table="flows_v4"} 5"#,
+            r#"svc_lb_table_capacity{table="flows_v4"} 1024"#,
             "svc_lb_sync_duration_seconds_count 1",
             r#"svc_lb_syncs_total{result="failure"} 1"#,
             "svc_lb_frontends 2",
@@ -242,9 +282,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_dataplane_that_cannot_be_read_is_an_error() {
-        let response = Metrics::new(|| Err("no maps".to_owned())).answer();
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    #[tokio::test]
+    async fn a_scrape_is_answered_by_the_agent() {
+        let (metrics, mut scrapes) = Metrics::new();
+        let agent = async { scrapes.recv().await.expect("a scrape").answer(Ok(counted())) };
+        let (response, ()) = tokio::join!(metrics.answer(), agent);
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_scrape_that_nobody_answers_is_an_error() {
+        let (metrics, scrapes) = Metrics::new();
+        drop(scrapes);
+        assert_eq!(metrics.answer().await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use std::{io, net::SocketAddr};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -15,14 +15,12 @@ pub struct ServerError {
 
 /// Listens, and answers in a task of its own until the runtime ends. `flag`: the one that gave the
 /// address.
-pub async fn serve(
-    flag: &'static str,
-    address: SocketAddr,
-    router: Router,
-) -> Result<JoinHandle<io::Result<()>>, ServerError> {
+pub async fn serve(flag: &'static str, address: SocketAddr, router: Router) -> Result<(), ServerError> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| ServerError { flag, address, source })?;
-    Ok(tokio::spawn(axum::serve(listener, router).into_future()))
+    // It never ends: an error of a connection ends that connection.
+    tokio::spawn(axum::serve(listener, router).into_future());
+    Ok(())
 }
 
 #[cfg(test)]

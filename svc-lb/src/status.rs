@@ -31,7 +31,7 @@ pub struct Status {
     pub interfaces: Vec<Interface>,
     /// What is wrong with the manifests, with the node or with how they fit, a line each.
     pub findings: Vec<String>,
-    /// What this version does not serve, and the manifests or interfaces have: a line each.
+    /// What this version does not serve yet, in general and of these manifests, a line each.
     pub not_served: Vec<String>,
 }
 
@@ -61,10 +61,10 @@ pub struct Counts {
 pub struct Sync {
     /// When it ended.
     pub time: Timestamp,
-    /// How long it took, from reading to the last map write, in microseconds.
+    /// How long it took, from joining the objects to the last map write, in microseconds.
     pub microseconds: u64,
     /// How many map elements it wrote or deleted.
-    pub writes: u64,
+    pub writes: usize,
 }
 
 /// An interface, and what svc-lb does there.
@@ -152,5 +152,10 @@ impl Status {
     /// Replaces the file.
     pub fn write(&self, state_dir: &StateDir) -> Result<(), StateError> {
         state_dir.write(FILE, self)
+    }
+
+    /// Removes the file: there is no dataplane any more.
+    pub fn remove(state_dir: &StateDir) -> Result<(), StateError> {
+        state_dir.remove(FILE)
     }
 }

@@ -1,28 +1,22 @@
 //! Sysctls of a network namespace of its own are set, and come back.
 
-use nix::sched::{CloneFlags, unshare};
-use std::{fs, panic::resume_unwind, process::Command, thread};
+mod common;
+
+use std::fs;
 use svc_lb::{
     node::{Interface, PortSet, Role, Sysctls, restore_sysctls},
     state_dir::StateDir,
 };
 use svc_lb_common::snat::PortRange;
 
-/// Runs a test in a thread that is alone in a new network namespace with the interfaces `up1` and
-/// `vethpod1`, and gives it a state directory.
+/// Runs a test in a network namespace with the interfaces `up1` and `vethpod1`, and gives it a state
+/// directory.
 fn in_namespace(test: fn(&StateDir)) {
-    let body = move || {
-        unshare(CloneFlags::CLONE_NEWNET)
-            .expect("this test makes a network namespace: it must be run as root");
-        let words = ["link", "add", "up1", "type", "veth", "peer", "name", "vethpod1"];
-        let status = Command::new("ip").args(words).status().expect("iproute2 is installed");
-        assert!(status.success());
+    common::in_namespace(move || {
+        common::ip("link add up1 type veth peer name vethpod1");
         let directory = tempfile::tempdir().expect("a directory");
         test(&StateDir::new(directory.path()));
-    };
-    if let Err(panic) = thread::spawn(body).join() {
-        resume_unwind(panic);
-    }
+    });
 }
 
 fn read(path: &str) -> String {

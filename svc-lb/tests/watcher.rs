@@ -1,33 +1,17 @@
 //! The watcher follows a network namespace of its own.
 
-use nix::sched::{CloneFlags, unshare};
-use std::{
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+mod common;
+
+use common::ip;
+use std::time::{Duration, Instant};
 use svc_lb::node::{Facts, Interface, Role, Roles, Watcher};
 
-/// Runs a test in a thread that is alone in a new network namespace, which ends with it.
+/// Runs an asynchronous test in a network namespace of its own.
 fn in_namespace(test: impl AsyncFnOnce() + Send + 'static) {
-    let body = move || {
-        unshare(CloneFlags::CLONE_NEWNET)
-            .expect("this test makes a network namespace: it must be run as root");
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime")
-            .block_on(test());
-    };
-    if let Err(panic) = thread::spawn(body).join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Runs `ip` with some words. Like every child it is in the namespace of this thread.
-fn ip(words: &str) {
-    let status = Command::new("ip").args(words.split_whitespace()).status().expect("iproute2 is installed");
-    assert!(status.success(), "ip {words}");
+    common::in_namespace(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(test());
+    });
 }
 
 async fn watcher() -> Watcher {

@@ -279,7 +279,7 @@ impl Rig {
     fn await_attached(&self, interface: &str) -> Result<()> {
         until("programs at a new interface", SOON, || {
             let status = self.json(&["status"])?;
-            let interfaces = status["interfaces"].as_array().context("no interfaces in the status")?;
+            let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
             let found = interfaces.iter().find(|known| known["name"] == interface);
             let attachments = found.and_then(|known| known["attachments"].as_array());
             let all =

@@ -147,14 +147,14 @@ spec:
 ";
     served_after(&rig, &(bad.to_owned() + &good), |served| frontends(served, "web"))?;
     let status = rig.json(&["status"])?;
-    let findings = status["findings"].as_array().context("no findings in the status")?;
+    let findings = status["agent"]["findings"].as_array().context("no findings in the status")?;
     let about_the_port = |finding: &Value| finding.as_str().is_some_and(|text| text.contains("more.yaml:7:"));
     assert!(findings.iter().any(about_the_port), "{findings:?}");
     // A file that is no YAML at all keeps what was good in it before, and all of the others.
     rig.write_file("more.yaml", "{{{ this is: no YAML")?;
     until("the file is found bad", SOON, || {
         let status = rig.json(&["status"])?;
-        Ok((status["findings"] != Value::from(findings.as_slice())).then_some(()))
+        Ok((status["agent"]["findings"] != Value::from(findings.as_slice())).then_some(()))
     })?;
     let now = rig.served()?;
     assert!(frontends(&now, "web").is_some() && now.is_superset(&served));

@@ -1,6 +1,7 @@
 //! The flags of every subcommand. Names and defaults follow kube-proxy and kube-apiserver where the
 //! meaning is the same.
 
+use super::check::CheckArgs;
 use crate::{
     options::{BindAddress, NodePortAddresses, XdpMode, port_range, seconds},
     state_dir,
@@ -25,7 +26,7 @@ pub enum Command {
     /// Serve the Services of the manifests on this node.
     Run(Box<Run>),
     /// Say what is wrong with manifests, without privileges.
-    Check(Check),
+    Check(CheckArgs),
     /// Say what the agent does on this node.
     Status(Status),
     /// List what the dataplane holds, whether the agent runs or not.
@@ -78,7 +79,7 @@ pub struct Run {
 /// How Services are understood.
 #[derive(Clone, Debug, Args)]
 pub struct ServicesOptions {
-    /// Where pods' addresses come from: sources inside are internal to the cluster.
+    /// Where pods' addresses come from; no range of ClusterIPs may meet it.
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub cluster_cidr: Vec<IpNet>,
     /// What ClusterIPs come from [default: 10.96.0.0/12, for those that a manifest leaves out].
@@ -174,17 +175,6 @@ pub struct Directories {
     /// Where allocated ClusterIPs and nodePorts, sysctls to restore and the agent's status are kept.
     #[arg(long, value_name = "DIR", default_value = state_dir::DEFAULT)]
     pub state_dir: PathBuf,
-}
-
-/// The flags of `check`.
-#[derive(Clone, Debug, Args)]
-pub struct Check {
-    /// Files of manifests, or directories of them.
-    #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<PathBuf>,
-    /// How Services are understood.
-    #[command(flatten)]
-    pub services_options: ServicesOptions,
 }
 
 /// The flags of `status`.

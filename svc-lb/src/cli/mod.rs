@@ -1,20 +1,46 @@
 //! One file a subcommand.
 
 mod arguments;
-pub mod check;
-pub mod cleanup;
+mod check;
+mod cleanup;
 mod config_file;
-pub mod get;
-pub mod status;
+mod get;
+mod run;
+mod status;
 mod table;
 
 pub use arguments::{
-    Arguments, Check, Cleanup, Command, Directories, Flows, Get, GetOutput, Interfaces, Listing, Run,
+    Arguments, Cleanup, Command, Directories, Flows, Get, GetOutput, Interfaces, Listing, Run,
     ServicesOptions, Status, StatusOutput,
 };
+pub use check::CheckArgs;
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
-use std::{ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+
+/// What the command line or the configuration file asks for cannot be done on any node, or on this one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+/// The program: 0 done or asked to stop, 1 failed, 2 usage or configuration.
+pub fn main() -> ExitCode {
+    let arguments = match parse(env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let result = match arguments.command {
+        Command::Run(flags) => run::run(&flags),
+        Command::Check(flags) => check::check(&flags).map_err(anyhow::Error::from),
+        Command::Status(flags) => status::status(&flags),
+        Command::Get(flags) => get::get(&flags),
+        Command::Cleanup(flags) => cleanup::cleanup(&flags),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("svc-lb: {error}");
+        ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+    })
+}
 
 /// Reads a command line, and the configuration file that it names. The first word is the program.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {

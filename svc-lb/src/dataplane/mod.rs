@@ -27,6 +27,7 @@ mod state;
 mod sweep;
 mod sync;
 mod syscall;
+mod trial;
 mod typed;
 pub mod view;
 
@@ -35,6 +36,7 @@ pub use options::Options;
 pub use plan::Refusal;
 pub use sweep::Swept;
 pub use sync::SyncReport;
+pub use trial::Trial;
 pub use typed::MapError;
 
 use crate::{compile::Tables, node::Facts, status::Attachment};
@@ -48,6 +50,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
+use svc_lb_common::counters::Program;
 use sweep::Sweep;
 use syscall::Access;
 
@@ -115,6 +118,11 @@ impl Dataplane {
     pub fn sweep(&mut self) -> Result<Swept, DataplaneError> {
         let now = self.clock.now()?;
         Ok(self.sweep.step(&self.maps, now)?)
+    }
+
+    /// Runs a program on a frame that nobody sent.
+    pub fn try_packet(&mut self, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
+        trial::run(&mut self.ebpf, program, frame)
     }
 
     /// What the programs counted, and how full the tables are; the flow tables as the last finished

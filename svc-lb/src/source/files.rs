@@ -157,13 +157,15 @@ impl FileSource {
 
     /// Takes over what one file holds now.
     fn update(&mut self, path: &Path, findings: &mut Vec<Finding>) {
-        if let Watching::On(watch) = &self.watching
+        let content = fs::read(path);
+        let empty = content.as_ref().is_ok_and(Vec::is_empty);
+        if let Watching::On(watch) = &mut self.watching
             && self.files.contains_key(path)
-            && watch.is_being_written(path)
+            && watch.is_unsettled(path, empty)
         {
             return;
         }
-        match fs::read(path) {
+        match content {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.files.remove(path);
                 let mend = "mend the path, or create the file: it is read as soon as it is there";

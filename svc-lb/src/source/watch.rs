@@ -24,6 +24,10 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// empty: a shell truncates it when the command that fills it has only started.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long to doubt that a file is empty. The kernel tells of a cut only when it is done, and that can
+/// wait for the disk, while readers see it at once.
+const SECOND_LOOK: Duration = Duration::from_millis(50);
+
 /// Changes of names: a file or a link appears, goes or is replaced.
 const NAMES: WatchMask = WatchMask::CREATE
     .union(WatchMask::DELETE)
@@ -53,6 +57,10 @@ pub struct Watch {
     steps: HashSet<PathBuf>,
     /// Files that were written to and are not closed yet, and since when.
     writing: HashMap<PathBuf, Instant>,
+    /// Files that were closed or replaced since the last [`finish`](Self::finish).
+    closed: HashSet<PathBuf>,
+    /// Files that were found empty, and since when nothing else was told of them.
+    empty: HashMap<PathBuf, Instant>,
     /// When to tell of a change.
     due: Option<Instant>,
 }
@@ -68,6 +76,8 @@ impl Watch {
             listed: HashSet::new(),
             steps: HashSet::new(),
             writing: HashMap::new(),
+            closed: HashSet::new(),
+            empty: HashMap::new(),
             due: None,
         })
     }
@@ -105,7 +115,8 @@ impl Watch {
         self.steps.extend(route.steps);
     }
 
-    /// Drops the watches over what is no longer followed, and gives the directories that cannot be watched.
+    /// Drops the watches over what is no longer followed. To be called just before the files are
+    /// read. Gives the directories that cannot be watched.
     pub fn finish(&mut self) -> &BTreeMap<PathBuf, io::Error> {
         let mut watches = self.inotify.get_ref().watches();
         self.directories.retain(|descriptor, _| {
@@ -117,6 +128,7 @@ impl Watch {
             wanted
         });
         self.drain();
+        self.closed.clear();
         &self.failures
     }
 
@@ -134,9 +146,28 @@ impl Watch {
         }
     }
 
-    /// Whether a file that a path leads to is being written just now, so that it is not whole.
-    pub fn is_being_written(&self, path: &Path) -> bool {
-        !self.writing.is_empty() && way(path).last().is_some_and(|end| self.writing.contains_key(end))
+    /// Whether what was just read from a path, maybe nothing at all, may not be whole: its file has been
+    /// changed since [`finish`](Self::finish), or is not closed yet. If so, another change will be told.
+    pub fn is_unsettled(&mut self, path: &Path, empty: bool) -> bool {
+        // An event comes right after the change that it tells of, so that of what was read is there by
+        // now; but that of a cut can be late.
+        self.drain();
+        if !empty && self.writing.is_empty() && self.closed.is_empty() {
+            return false;
+        }
+        let Some(end) = way(path).pop() else { return false };
+        if self.writing.contains_key(&end) || self.closed.contains(&end) {
+            return true;
+        }
+        if !empty {
+            return false;
+        }
+        let since = *self.empty.entry(end).or_insert_with(Instant::now);
+        let doubt = (since + SECOND_LOOK).saturating_duration_since(Instant::now());
+        if !doubt.is_zero() {
+            self.tell_after(doubt);
+        }
+        !doubt.is_zero()
     }
 
     /// Waits until something has changed since the last time that this returned. Nothing is lost if the
@@ -179,7 +210,7 @@ impl Watch {
                 if event.mask.contains(EventMask::Q_OVERFLOW) {
                     // Some events are lost, maybe that a file was closed.
                     self.writing.clear();
-                    self.touch();
+                    self.tell_after(SETTLE);
                 } else if let Some(directory) = self.directories.get(&event.wd) {
                     match event.name {
                         Some(name) => self.take(directory.join(name), event.mask),
@@ -187,7 +218,7 @@ impl Watch {
                             self.directories.remove(&event.wd);
                         }
                         // The directory itself is gone or elsewhere.
-                        None => self.touch(),
+                        None => self.tell_after(SETTLE),
                     }
                 }
             }
@@ -201,20 +232,23 @@ impl Watch {
         if !self.steps.contains(&path) && !in_listed() {
             return;
         }
+        self.empty.remove(&path);
         if mask.contains(EventMask::MODIFY) {
             self.writing.entry(path).or_insert_with(Instant::now);
         } else {
             // Mode and times may change before the last byte is written.
             if !mask.contains(EventMask::ATTRIB) {
                 self.writing.remove(&path);
+                self.closed.insert(path);
             }
-            self.touch();
+            self.tell_after(SETTLE);
         }
     }
 
-    /// Lets a change be told soon.
-    fn touch(&mut self) {
-        self.due.get_or_insert_with(|| Instant::now() + SETTLE);
+    /// Lets a change be told after some time, if none is told before.
+    fn tell_after(&mut self, time: Duration) {
+        let then = Instant::now() + time;
+        self.due = Some(self.due.map_or(then, |due| due.min(then)));
     }
 }
 

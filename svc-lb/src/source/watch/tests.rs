@@ -6,6 +6,7 @@ use std::{
     io::Write,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
@@ -199,4 +200,40 @@ async fn a_dropped_wait_loses_nothing() {
         assert!(waits < 1000, "the change was never told");
     }
     assert_eq!(pods(&mut rig.source), ["b"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_rewritten_all_the_time_is_never_seen_in_part() {
+    let padding = "# padding\n".repeat(2000);
+    let content = move |name: &str| pod("a") + &padding + &pod("b") + &pod(name);
+    let mut rig = Rig::new("a.yaml", |root| fs::write(root.join("a.yaml"), content("c")).unwrap()).await;
+    let path = rig.path("a.yaml");
+    let writer = thread::spawn(move || {
+        for round in 0..500 {
+            fs::write(&path, content(["c", "d"][round % 2])).expect("written");
+        }
+        fs::write(&path, content("last")).expect("written");
+    });
+    loop {
+        let reading = rig.source.read();
+        assert_eq!(reading.findings, []);
+        let names: Vec<_> = reading.objects.pods.into_keys().map(|name| name.name).collect();
+        assert!(names.len() == 3 && names[..2] == ["a", "b"], "{names:?}");
+        if names[2] == "last" {
+            break;
+        }
+        let told = timeout(Duration::from_secs(10), rig.source.changed()).await;
+        assert!(told.is_ok(), "a change was not told");
+    }
+    writer.join().expect("the writer");
+}
+
+#[tokio::test]
+async fn a_file_that_was_emptied_is_believed_to_be() {
+    let mut rig = Rig::new("a.yaml", |root| fs::write(root.join("a.yaml"), pod("a")).unwrap()).await;
+    rig.write("a.yaml", "");
+    rig.becomes(&[]).await;
+    rig.is_quiet().await;
+    rig.write("a.yaml", &pod("b"));
+    rig.becomes(&["b"]).await;
 }

@@ -1,0 +1,191 @@
+//! What the agent knows, in the words of `status`.
+
+use crate::{
+    compile::Tables,
+    node::{Facts, Role},
+    source::{Finding, Name, Objects, Severity},
+    status::{self, Attachment, Counts},
+};
+use jiff::Timestamp;
+use std::time::Duration;
+use tracing::info;
+
+/// The taint of a Node that the cluster autoscaler is about to delete.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// What this version does not serve, whatever the manifests say.
+pub const NOT_SERVED: [&str; 5] = [
+    "Services of type LoadBalancer, externalIPs, SCTP, traffic policies, session affinity and topology",
+    "clients on the node itself",
+    "pods behind a bridge, overlays and other tunnels",
+    "more than one uplink",
+    "IP fragments, ICMP errors about translated connections, and packets longer than the way on allows",
+];
+
+/// How much the tables hold.
+pub fn counts(tables: &Tables) -> Counts {
+    let backends = |lists: &crate::compile::Lists| {
+        let more = lists.external.iter().filter(|backend| !lists.internal.contains(backend));
+        lists.internal.len() + more.count()
+    };
+    Counts {
+        service_ports: tables.services.len(),
+        frontends: tables.frontends.len(),
+        backends: tables.services.values().map(backends).sum(),
+    }
+}
+
+/// A sync that succeeded just now.
+pub fn sync(took: Duration, writes: usize) -> status::Sync {
+    let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    status::Sync { time: Timestamp::now(), microseconds, writes }
+}
+
+/// Tells the log what was attached, and what was not, since the last time.
+pub fn log_attachments(before: &[status::Interface], after: &[status::Interface]) {
+    let attachments = |interfaces: &[status::Interface]| {
+        let of = |interface: &status::Interface| {
+            let name = interface.name.clone();
+            interface.attachments.clone().into_iter().map(move |attachment| (name.clone(), attachment))
+        };
+        interfaces.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let before = attachments(before);
+    for (interface, attachment) in attachments(after).iter().filter(|attachment| !before.contains(attachment))
+    {
+        let Attachment { program, by, reason, .. } = attachment;
+        let how = by.map_or_else(|| format!("not attached: {reason}"), |hook| format!("attached by {hook}"));
+        info!("{interface}: {program} is {how}");
+    }
+}
+
+/// The interfaces, each with its attachments.
+pub fn interfaces(facts: &Facts, attachments: &[Attachment]) -> Vec<status::Interface> {
+    let describe = |interface: &crate::node::Interface| {
+        let (role, reason) = match &interface.role {
+            Role::Uplink(reason) => (status::Role::Uplink, reason),
+            Role::Pod(reason) => (status::Role::Pod, reason),
+            Role::None(reason) => (status::Role::None, reason),
+        };
+        let of_interface = attachments.iter().filter(|attachment| attachment.interface == interface.index);
+        status::Interface {
+            index: interface.index,
+            name: interface.name.clone(),
+            role,
+            reason: reason.clone(),
+            attachments: of_interface.cloned().collect(),
+        }
+    };
+    facts.interfaces.iter().map(describe).collect()
+}
+
+/// What is wrong with the manifests, and what of them is not served yet; notes are left to `check`.
+pub fn findings(findings: &[Finding]) -> (Vec<String>, Vec<String>) {
+    let (unserved, wrong): (Vec<&Finding>, Vec<&Finding>) =
+        findings.iter().partition(|finding| finding.unserved);
+    let matters = |finding: &&&Finding| finding.severity != Severity::Info;
+    (
+        wrong.iter().filter(matters).map(ToString::to_string).collect(),
+        unserved.iter().map(ToString::to_string).collect(),
+    )
+}
+
+/// Whether this node is about to go: its Node is being deleted or tainted so by the autoscaler, or is
+/// missing where others are known. Manifests without Nodes say nothing about it.
+pub fn node_leaves(objects: &Objects, name: &str) -> bool {
+    if objects.nodes.is_empty() {
+        return false;
+    }
+    let Some(node) = objects.nodes.get(&Name { namespace: String::new(), name: name.to_owned() }) else {
+        return true;
+    };
+    let taints = node.value.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    node.value.metadata.deletion_timestamp.is_some()
+        || taints.into_iter().any(|taint| taint.key == TO_BE_DELETED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        compile::{Family, Lists, Protocol, ServicePort},
+        source::FileSource,
+    };
+    use std::{fs, sync::Arc};
+
+    /// What a file with this text holds.
+    fn objects(text: &str) -> Objects {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("nodes.yaml");
+        fs::write(&file, text).expect("a file");
+        let reading = FileSource::new(vec![file]).read();
+        assert_eq!(reading.findings, []);
+        reading.objects
+    }
+
+    #[test]
+    fn a_node_leaves_when_it_is_deleted_tainted_or_missing() {
+        let node =
+            |rest: &str| objects(&format!("apiVersion: v1\nkind: Node\nmetadata:\n  name: one\n{rest}"));
+        assert!(!node_leaves(&Objects::default(), "one"), "no Node is known");
+        assert!(!node_leaves(&node(""), "one"));
+        assert!(node_leaves(&node(""), "two"));
+        assert!(node_leaves(&node("  deletionTimestamp: 2026-01-01T00:00:00Z\n"), "one"));
+        let tainted = |key| node(&format!("spec:\n  taints: [{{key: {key}, effect: NoSchedule}}]\n"));
+        assert!(node_leaves(&tainted("ToBeDeletedByClusterAutoscaler"), "one"));
+        assert!(!node_leaves(&tainted("node.kubernetes.io/unschedulable"), "one"));
+    }
+
+    #[test]
+    fn a_backend_counts_once_for_each_service_port() {
+        let port = |family| {
+            Arc::new(ServicePort {
+                namespace: "default".to_owned(),
+                name: "web".to_owned(),
+                port: String::new(),
+                protocol: Protocol::Tcp,
+                family,
+            })
+        };
+        let backends = |text: &[&str]| text.iter().map(|text| text.parse().expect("a backend")).collect();
+        let mut tables = Tables::default();
+        let lists = Lists {
+            internal: backends(&["10.0.0.1:80", "10.0.0.2:80"]),
+            external: backends(&["10.0.0.2:80"]),
+        };
+        tables.services.insert(port(Family::V4), lists);
+        tables
+            .services
+            .insert(port(Family::V6), Lists { internal: Vec::new(), external: backends(&["[fd00::1]:80"]) });
+        assert_eq!(counts(&tables), Counts { service_ports: 2, frontends: 0, backends: 3 });
+    }
+
+    #[test]
+    fn an_interface_shows_its_own_attachments() {
+        let interface = |index, role| crate::node::Interface {
+            index,
+            name: format!("eth{index}"),
+            kind: String::new(),
+            mac: None,
+            up: true,
+            addresses: Vec::new(),
+            role,
+        };
+        let facts = Facts {
+            interfaces: vec![
+                interface(1, Role::None("loopback".to_owned())),
+                interface(2, Role::Uplink("holds a default route".to_owned())),
+            ],
+        };
+        let attachment = Attachment {
+            interface: 2,
+            program: "tc_uplink_ingress".to_owned(),
+            by: Some(status::Hook::Tcx),
+            reason: String::new(),
+        };
+        let shown = interfaces(&facts, std::slice::from_ref(&attachment));
+        assert_eq!((shown[0].role, shown[0].attachments.len()), (status::Role::None, 0));
+        assert_eq!((shown[1].role, &shown[1].attachments), (status::Role::Uplink, &vec![attachment]));
+        assert_eq!(shown[1].reason, "holds a default route");
+    }
+}
