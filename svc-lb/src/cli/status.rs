@@ -90,7 +90,7 @@ impl Text<'_> {
         }
         writeln!(
             f,
-            "serving:  {} service ports, {} frontends, {} backends",
+            "serving:  service ports: {}, frontends: {}, backends: {}",
             counts.service_ports, counts.frontends, counts.backends
         )?;
         if let Some(error) = &agent.error {
@@ -222,7 +222,7 @@ mod tests {
 svc-lb 0.1.0 on worker (192.0.2.1)
 agent:    running for 90s, pid 42
 sync:     90s ago, 12 writes in 1.2 ms
-serving:  1 service ports, 2 frontends, 3 backends
+serving:  service ports: 1, frontends: 2, backends: 3
 
 INTERFACE   ROLE     TC    XDP   WHY
 eth0        uplink   tcx   -     default route; no xdp_uplink: another XDP program is attached
