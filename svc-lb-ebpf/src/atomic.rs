@@ -5,8 +5,11 @@ use core::intrinsics::{self, AtomicOrdering};
 /// Adds to a number that other processors add to as well; gives what it was before.
 #[inline(always)]
 pub fn fetch_add(number: *mut u32, value: u32) -> u32 {
+    // Relaxed would do, but LLVM 22 makes of it the instruction that does not give the old number, and
+    // goes on with the new register as if it did.
+    //
     // SAFETY: callers pass an aligned pointer into a map value, which the verifier has checked.
-    unsafe { intrinsics::atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(number, value) }
+    unsafe { intrinsics::atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(number, value) }
 }
 
 /// Sets bits of a number that other processors change as well.
