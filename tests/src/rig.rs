@@ -221,10 +221,9 @@ impl Rig {
         self.agent().as_ref().context("no agent runs")?.signal(signal)
     }
 
-    /// What is pinned, by name.
-    pub fn pins(&self) -> Result<Vec<String>> {
-        let entries = fs::read_dir(self.run.path("bpf"))?;
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    /// Whether anything is pinned.
+    pub fn is_pinned(&self) -> bool {
+        self.run.path("bpf/svc-lb").exists()
     }
 
     /// Runs `svc-lb WORDS…` on the node to its end.
