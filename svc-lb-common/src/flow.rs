@@ -125,7 +125,7 @@ pub struct State(pub u32);
 impl State {
     /// The backend answered.
     pub const REPLIED: u32 = 1 << 0;
-    /// TCP: the client acknowledged the answer.
+    /// The client went on after the answer, which over TCP it acknowledged: both sides are there.
     pub const ESTABLISHED: u32 = 1 << 1;
     /// TCP: the client sent FIN.
     pub const FIN_FORWARD: u32 = 1 << 2;
@@ -148,6 +148,8 @@ impl State {
         let mut state = self.0;
         if reply {
             state |= Self::REPLIED;
+        } else if self.has(Self::REPLIED) && (protocol != TCP || flags.has(TcpFlags::ACK)) {
+            state |= Self::ESTABLISHED;
         }
         if protocol != TCP {
             return Self(state);
@@ -162,9 +164,6 @@ impl State {
         }
         if flags.has(TcpFlags::FIN) {
             state |= fin;
-        }
-        if !reply && self.has(Self::REPLIED) && flags.has(TcpFlags::ACK) {
-            state |= Self::ESTABLISHED;
         }
         Self(state)
     }
@@ -203,10 +202,11 @@ impl State {
         !self.has(Self::REPLIED)
     }
 
-    /// Whether both sides have shown that they are there: what a flood of spoofed packets lacks.
+    /// Whether both sides have shown that they are there: what a flood of spoofed packets lacks, also
+    /// when the backend answers it.
     #[inline(always)]
-    pub const fn is_confirmed(self, protocol: u16) -> bool {
-        self.has(if protocol == TCP { Self::ESTABLISHED } else { Self::REPLIED })
+    pub const fn is_confirmed(self) -> bool {
+        self.has(Self::ESTABLISHED)
     }
 }
 
@@ -333,6 +333,8 @@ mod tests {
     use super::*;
     use crate::address::Be16;
     use core::net::Ipv4Addr;
+    extern crate std;
+    use std::vec::Vec;
 
     const SYN: TcpFlags = TcpFlags(TcpFlags::SYN);
     const SYN_ACK: TcpFlags = TcpFlags(TcpFlags::SYN | TcpFlags::ACK);
@@ -390,8 +392,21 @@ mod tests {
         assert_eq!(timeout(&handshake[..1]), 120);
         assert_eq!(timeout(&handshake[..2]), 60);
         assert_eq!(timeout(&handshake), 86400);
-        assert!(!after(&handshake[..2]).is_confirmed(TCP));
-        assert!(after(&handshake).is_confirmed(TCP));
+        assert!(!after(&handshake[..2]).is_confirmed());
+        assert!(after(&handshake).is_confirmed());
+    }
+
+    #[test]
+    fn a_udp_client_is_there_when_it_goes_on_after_an_answer() {
+        let packets = [FORWARD, FORWARD, REPLY, REPLY, FORWARD];
+        let states: Vec<_> = packets
+            .iter()
+            .scan(State::default(), |state, &reply| {
+                *state = state.after(UDP, reply, TcpFlags::default());
+                Some(state.is_confirmed())
+            })
+            .collect();
+        assert_eq!(states, [false, false, false, false, true]);
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u32) 
         remove(key, flow);
         return Step::Lost;
     }
-    if found.unfinished && after.is_confirmed(key.protocol) {
+    if found.unfinished && after.is_confirmed() {
         scratch.flow = *flow;
         promote(key, &scratch.flow);
         promote(&scratch.partner_key, partner.flow());

@@ -59,7 +59,7 @@ impl fmt::Display for Text<'_> {
             None => writeln!(f, "no agent has run here")?,
         }
         match &self.report.statistics {
-            Some(statistics) => self.statistics(f, statistics)?,
+            Some(numbers) => statistics(f, numbers)?,
             None => writeln!(f, "\nnothing is pinned: no program is attached")?,
         }
         if let Some(agent) = &self.report.agent {
@@ -90,7 +90,7 @@ impl Text<'_> {
         }
         writeln!(
             f,
-            "serving:  {} service ports, {} frontends, {} backends",
+            "serving:  service ports: {}, frontends: {}, backends: {}",
             counts.service_ports, counts.frontends, counts.backends
         )?;
         if let Some(error) = &agent.error {
@@ -104,43 +104,44 @@ impl Text<'_> {
         write!(f, "\n{table}")
     }
 
-    fn statistics(&self, f: &mut fmt::Formatter<'_>, statistics: &Statistics) -> fmt::Result {
-        let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED"]);
-        for program in Program::ALL.map(Program::name) {
-            let finished = statistics.programs.get(program).copied().unwrap_or_default();
-            let numbers = [finished.forwarded, finished.replied, finished.rejected, finished.dropped];
-            table.row([program.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
-        }
-        write!(f, "\n{table}")?;
-
-        let dropped = DropReason::ALL.map(DropReason::name).into_iter().filter_map(|reason| {
-            let packets = statistics.drops.get(reason).copied()?;
-            (packets > 0).then(|| [reason.to_owned(), packets.to_string()])
-        });
-        let mut table = Table::new(&["DROPPED-FOR", "PACKETS"]);
-        let mut any = false;
-        for row in dropped {
-            table.row(row);
-            any = true;
-        }
-        if any {
-            write!(f, "\n{table}")?;
-        }
-
-        let mut table = Table::new(&["TABLE", "ENTRIES", "CAPACITY", "FULL"]);
-        for (name, fill) in &statistics.tables {
-            let percent = fill.entries as u64 * 100 / u64::from(fill.capacity.max(1));
-            let (entries, capacity) = (fill.entries.to_string(), fill.capacity.to_string());
-            table.row([name.clone(), entries, capacity, format!("{percent}%")]);
-        }
-        write!(f, "\n{table}")
-    }
-
     /// How long ago something was.
     fn since(&self, then: Timestamp) -> String {
         let seconds = self.now.duration_since(then).as_secs();
         get::age(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
     }
+}
+
+/// What the programs counted, and how full the tables are.
+fn statistics(f: &mut fmt::Formatter<'_>, statistics: &Statistics) -> fmt::Result {
+    let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED"]);
+    for program in Program::ALL.map(Program::name) {
+        let finished = statistics.programs.get(program).copied().unwrap_or_default();
+        let numbers = [finished.forwarded, finished.replied, finished.rejected, finished.dropped];
+        table.row([program.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    write!(f, "\n{table}")?;
+
+    let dropped = DropReason::ALL.map(DropReason::name).into_iter().filter_map(|reason| {
+        let packets = statistics.drops.get(reason).copied()?;
+        (packets > 0).then(|| [reason.to_owned(), packets.to_string()])
+    });
+    let mut table = Table::new(&["DROPPED-FOR", "PACKETS"]);
+    let mut any = false;
+    for row in dropped {
+        table.row(row);
+        any = true;
+    }
+    if any {
+        write!(f, "\n{table}")?;
+    }
+
+    let mut table = Table::new(&["TABLE", "ENTRIES", "CAPACITY", "FULL"]);
+    for (name, fill) in &statistics.tables {
+        let percent = fill.entries as u64 * 100 / u64::from(fill.capacity.max(1));
+        let (entries, capacity) = (fill.entries.to_string(), fill.capacity.to_string());
+        table.row([name.clone(), entries, capacity, format!("{percent}%")]);
+    }
+    write!(f, "\n{table}")
 }
 
 /// How tc and XDP are attached to an interface, and why so.
@@ -221,7 +222,7 @@ mod tests {
 svc-lb 0.1.0 on worker (192.0.2.1)
 agent:    running for 90s, pid 42
 sync:     90s ago, 12 writes in 1.2 ms
-serving:  1 service ports, 2 frontends, 3 backends
+serving:  service ports: 1, frontends: 2, backends: 3
 
 INTERFACE   ROLE     TC    XDP   WHY
 eth0        uplink   tcx   -     default route; no xdp_uplink: another XDP program is attached

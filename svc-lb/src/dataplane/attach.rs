@@ -14,7 +14,7 @@ use crate::{node, status::Hook};
 use aya::{
     Ebpf,
     programs::{
-        Program as AyaProgram, ProgramError, SchedClassifier, TcAttachType, TcHandle, Xdp, XdpMode,
+        Program as AyaProgram, SchedClassifier, TcAttachType, TcHandle, Xdp, XdpMode,
         links::{FdLink, LinkOrder, PinnedLink},
         tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program},
         xdp::XdpLink,
@@ -215,9 +215,6 @@ fn os_error(error: &(dyn Error + 'static)) -> Option<i32> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return error.raw_os_error();
-        }
-        if let Some(ProgramError::NetlinkError(error)) = error.downcast_ref::<ProgramError>() {
             return error.raw_os_error();
         }
         cause = error.source();

@@ -148,7 +148,8 @@ impl RawMap {
         }
     }
 
-    fn walk_keys(
+    /// The next elements of a walk, key by key.
+    pub(super) fn walk_keys(
         &self,
         position: &mut Position,
         mut from: Option<Vec<u8>>,

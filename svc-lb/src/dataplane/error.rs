@@ -40,13 +40,13 @@ pub enum DataplaneError {
     #[error("cannot make the maps: {0}")]
     Object(String),
     /// A program was refused.
-    #[error("the kernel refuses the program {program}: {reason}\n{log}")]
+    #[error("the kernel refuses the program {program}: {reason}{log}")]
     Program {
         /// Its name.
         program: &'static str,
         /// What the kernel said.
         reason: String,
-        /// The last lines of what the verifier said; empty if it said nothing.
+        /// The last lines of what the verifier said, a line break before each; empty if it said nothing.
         log: String,
     },
     /// A map could not be opened, read or written.

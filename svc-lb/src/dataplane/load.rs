@@ -158,11 +158,12 @@ fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), DataplaneE
     })
 }
 
-/// The last lines of a text, each cut to a readable length: the verifier lists every register.
+/// The last lines of a text, a line break before each, cut to a readable length: the verifier lists
+/// every register.
 fn tail(text: &str) -> String {
-    let lines: Vec<String> =
-        text.trim_end().lines().map(|line| line.chars().take(LOG_WIDTH).collect()).collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    last.iter().flat_map(|line| std::iter::once('\n').chain(line.chars().take(LOG_WIDTH))).collect()
 }
 
 /// Pins the clock, for those who read the maps while the agent is down.
@@ -178,4 +179,20 @@ fn pin_clock(ebpf: &mut Ebpf, pin_dir: &Path) -> Result<(), DataplaneError> {
 
 fn object(reason: &str) -> DataplaneError {
     DataplaneError::Object(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_ends_with_the_last_words_of_the_verifier() {
+        let words: Vec<String> = (0..100).map(|line| format!("{line} {}", "x".repeat(500))).collect();
+        let tail = tail(&words.join("\n"));
+        assert_eq!(tail.lines().count(), LOG_LINES + 1);
+        assert!(tail.starts_with("\n75 ") && tail.lines().all(|line| line.len() <= LOG_WIDTH));
+        let error =
+            DataplaneError::Program { program: "clock", reason: "no".to_owned(), log: super::tail("") };
+        assert_eq!(error.to_string(), "the kernel refuses the program clock: no");
+    }
 }

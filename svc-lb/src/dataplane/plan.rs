@@ -70,6 +70,8 @@ pub trait Sink {
     fn set_frontends(&mut self, frontends: &[(FrontendKey, frontend::Frontend)]) -> Result<(), Self::Error>;
     /// Deletes frontends and entries of addresses.
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Self::Error>;
+    /// Waits until every program that runs now has ended: those that follow read what is written now.
+    fn wait_for_programs(&mut self);
     /// Deletes services.
     fn remove_services(&mut self, ids: &[u32]) -> Result<(), Self::Error>;
     /// Deletes names.
@@ -97,6 +99,11 @@ impl Plan {
         sink.set_frontends(&new.addresses)?;
         sink.remove_frontends(&gone.addresses)?;
         sink.remove_frontends(&gone.frontends)?;
+        if !gone.services.is_empty() || !gone.backends.is_empty() {
+            // Else a program might choose from an old list a backend whose generation is the new one:
+            // its flow would never learn that the backend is removed.
+            sink.wait_for_programs();
+        }
         sink.remove_services(&gone.services)?;
         sink.set_backends(&gone.backends)?;
         sink.remove_names(&gone.names)

@@ -5,6 +5,7 @@ use super::{
     maps::{FamilyMaps, FamilyNames, Maps},
     name::ServiceName,
     plan::{Refusal, Sink},
+    syscall,
     typed::MapError,
 };
 use crate::compile::ServicePort;
@@ -51,6 +52,10 @@ impl Sink for &Maps {
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), MapError> {
         self.v4.remove_frontends(keys)?;
         self.v6.remove_frontends(keys)
+    }
+
+    fn wait_for_programs(&mut self) {
+        syscall::wait_for_programs();
     }
 
     fn remove_services(&mut self, ids: &[u32]) -> Result<(), MapError> {

@@ -1,5 +1,5 @@
-//! `bpf(2)`, as far as aya lacks it: the elements of a map by bytes, pins opened for reading only,
-//! and the interface of a link.
+//! `bpf(2)`, as far as aya lacks it: the elements of a map by bytes, pins opened for reading only, the
+//! interface of a link; and how to wait for programs to end.
 //!
 //! A [`RawMap`] knows the sizes that the kernel reads and writes, and compares every buffer with
 //! them first: that makes its methods safe to call.
@@ -14,10 +14,15 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
+    time::Duration,
 };
 
 /// `BPF_F_RDONLY`: the file descriptor reads elements only.
 const READ_ONLY: u32 = 1 << 3;
+
+/// The command of `membarrier(2)` that waits for a grace period of RCU (`synchronize_rcu` in
+/// `kernel/sched/membarrier.c`): programs run inside of one.
+const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
 /// What an open map may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +147,16 @@ pub fn detach_link(path: &Path) -> io::Result<()> {
     let mut descriptor = link.as_raw_fd();
     // SAFETY: the descriptor is all that this command takes.
     unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut descriptor) }.map(drop)
+}
+
+/// Waits until every BPF program that runs now, on any processor, has ended.
+pub fn wait_for_programs() {
+    // SAFETY: the command takes no address.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result < 0 {
+        // A kernel with processors that never tick does not offer it. No program runs as long as this.
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// What the kernel says of a pinned map.

@@ -19,11 +19,8 @@ pub struct Trial {
 
 /// Runs a program on a frame.
 pub fn run(ebpf: &mut Ebpf, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
-    let failed = |reason: String| DataplaneError::Program {
-        program: program.name(),
-        reason,
-        log: String::new(),
-    };
+    let failed =
+        |reason: String| DataplaneError::Program { program: program.name(), reason, log: String::new() };
     let loaded = ebpf.program_mut(program.name()).ok_or_else(|| failed("it is not loaded".to_owned()))?;
     // A program may make the frame longer by the headers of an answer.
     let mut left = vec![0; frame.len() + 256];

@@ -26,6 +26,8 @@ struct Model {
     /// When each backend index was last live.
     backends_in_force: HashMap<(Family, u32), Instant>,
     generations: HashSet<(Family, u32, u32)>,
+    /// Whether every program has ended that may have seen what was in force before.
+    waited: bool,
 }
 
 /// Where a frontend leads, and its flags.
@@ -53,6 +55,7 @@ impl Sink for Run<'_> {
             let family = Family::of(backend.endpoint.ip());
             let fresh = model.generations.insert((family, *index, backend.generation));
             assert!(fresh, "{family} backend {index} has its generation for the second time: {backend:?}");
+            assert!(backend.live || model.waited, "a program may still choose {backend:?}");
             if backend.live {
                 let last = model.backends_in_force.get(&(family, *index));
                 assert!(
@@ -80,6 +83,7 @@ impl Sink for Run<'_> {
 
     fn set_services(&mut self, services: &[(u32, Service)]) -> Result<(), Death> {
         self.each(services, |model, _, (id, service)| {
+            model.waited = false;
             model.contents.services.insert(*id, *service);
         })
     }
@@ -92,12 +96,18 @@ impl Sink for Run<'_> {
 
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Death> {
         self.each(keys, |model, _, key| {
+            model.waited = false;
             assert!(model.contents.frontends.remove(key).is_some(), "there is no {key:?}");
         })
     }
 
+    fn wait_for_programs(&mut self) {
+        self.model.waited = true;
+    }
+
     fn remove_services(&mut self, ids: &[u32]) -> Result<(), Death> {
         self.each(ids, |model, _, id| {
+            assert!(model.waited, "a program may still look up service {id}");
             model.contents.services.remove(id);
         })
     }
@@ -157,6 +167,20 @@ impl Watch {
         }
         for key in self.before.keys().filter(|key| self.wanted.contains_key(key)) {
             assert!(after.contains_key(key), "{key:?} is gone after {written:?}");
+        }
+        // An address comes when all its frontends are there, and goes before any of them.
+        for address in after.keys().filter(|key| key.is_address()) {
+            let of_address = |key: &&FrontendKey| key.address == address.address;
+            let mut expected: Vec<&FrontendKey> = Vec::new();
+            if !self.before.contains_key(address) {
+                expected.extend(self.wanted.keys().filter(of_address));
+            }
+            if !self.wanted.contains_key(address) {
+                expected.extend(self.before.keys().filter(of_address));
+            }
+            for key in expected {
+                assert!(after.contains_key(key), "{address:?} is there without {key:?} after {written:?}");
+            }
         }
     }
 }
@@ -421,6 +445,39 @@ fn numbers_run_out_and_come_back_after_the_grace_period() {
     service(&mut tables, 1, &[1, 3]);
     assert_eq!(state.plan(&tables, start + GRACE / 2).refusals, [Refusal::Backends(name(1), 4)]);
     sync(&mut state, &mut model, &tables, start + GRACE);
+}
+
+#[test]
+fn nothing_leaks() {
+    let mut now = Instant::now();
+    // Room for what is in force and what it is changed to, and for no more.
+    let limits = Limits { services: 5, slots: 6, backends: 8, frontends: 4 };
+    let (mut state, mut model) = (State::new(limits), Model::default());
+    let lists: [(&[u8], &[u8]); 6] =
+        [(&[1, 2], &[1, 2]), (&[], &[]), (&[3, 4], &[5, 6]), (&[5, 6], &[]), (&[1], &[2]), (&[1], &[1])];
+    for round in 0..40 {
+        now += GRACE;
+        let (internal, external) = lists[round % lists.len()];
+        let mut tables = Tables::default();
+        add(&mut tables, 1 + round / 7 % 2, internal, external, FrontendKind::NodePort);
+        sync(&mut state, &mut model, &tables, now);
+    }
+}
+
+#[test]
+fn what_is_refused_leaves_no_gap_among_the_backends() {
+    let now = Instant::now();
+    let limits = Limits { services: 8, slots: 3, backends: 8, frontends: 8 };
+    let (mut state, mut model, mut tables) = (State::new(limits), Model::default(), Tables::default());
+    service(&mut tables, 1, &[1, 2, 3, 4]);
+    assert_eq!(state.plan(&tables, now).refusals, [Refusal::Slots(name(1), 3)]);
+    let mut tables = Tables::default();
+    service(&mut tables, 2, &[1]);
+    model
+        .contents
+        .frontends
+        .insert(FrontendKey::of_address(virtual_address(Family::V4, 1)), frontend::Frontend::default());
+    sync(&mut state, &mut model, &tables, now);
 }
 
 /// Services by number: their lists, and whether they have a NodePort.

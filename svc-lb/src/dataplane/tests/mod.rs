@@ -1,6 +1,7 @@
 //! The dataplane against the kernel: each test in a thread that is alone in a network namespace and a
 //! mount namespace with a BPF file system of its own. Whatever it leaves goes with the thread.
 
+mod elements;
 mod interfaces;
 mod pins;
 mod sweep;

@@ -24,7 +24,7 @@ use std::path::Path;
 /// The pinned maps, opened for reading: works whether an agent runs or not.
 #[derive(Debug)]
 pub struct View {
-    maps: Maps,
+    pub(super) maps: Maps,
     clock: Clock,
 }
 
