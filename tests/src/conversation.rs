@@ -111,9 +111,9 @@ impl Exchange {
         parse(&String::from_utf8_lossy(header))
     }
 
-    /// Sends an empty datagram, which no server answers.
-    pub fn send_nothing(&self) -> io::Result<()> {
-        self.socket.send(&[]).map(drop)
+    /// Sends a datagram. One that begins with `quiet` is not answered.
+    pub fn send(&self, payload: &[u8]) -> io::Result<()> {
+        self.socket.send(payload).map(drop)
     }
 
     /// The client's own address and port.

@@ -115,13 +115,6 @@ impl Packet {
     }
 }
 
-impl Packet {
-    /// Whether it is UDP without a payload.
-    pub fn is_empty_udp(&self) -> bool {
-        self.tcp.is_none() && self.payload.is_empty()
-    }
-}
-
 /// Computes every checksum of a frame from scratch, and compares.
 pub fn verify_checksums(frame: &[u8]) -> Result<()> {
     let headers = PacketHeaders::from_ethernet_slice(frame)?;

@@ -221,10 +221,9 @@ impl Rig {
         self.agent().as_ref().context("no agent runs")?.signal(signal)
     }
 
-    /// What is pinned, by name.
-    pub fn pins(&self) -> Result<Vec<String>> {
-        let entries = fs::read_dir(self.run.path("bpf"))?;
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    /// Whether anything is pinned.
+    pub fn is_pinned(&self) -> bool {
+        self.run.path("bpf/svc-lb").exists()
     }
 
     /// Runs `svc-lb WORDS…` on the node to its end.
@@ -275,16 +274,26 @@ impl Rig {
         services.collect::<Option<_>>().context("a service of a strange form")
     }
 
+    /// What is wrong with the manifests, as `svc-lb status` says.
+    pub fn findings(&self) -> Result<Vec<String>> {
+        let status = self.json(&["status"])?;
+        let findings = status["agent"]["findings"].as_array().context("no findings in the status")?;
+        Ok(findings.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// The programs of an interface of the node, as `svc-lb status` shows them; none if it is not known.
+    pub fn attachments(&self, interface: &str) -> Result<Vec<Value>> {
+        let status = self.json(&["status"])?;
+        let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
+        let found = interfaces.iter().find(|known| known["name"] == interface);
+        Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
+    }
+
     /// Waits until svc-lb serves an interface of the node.
     fn await_attached(&self, interface: &str) -> Result<()> {
         until("programs at a new interface", SOON, || {
-            let status = self.json(&["status"])?;
-            let interfaces =
-                status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
-            let found = interfaces.iter().find(|known| known["name"] == interface);
-            let attachments = found.and_then(|known| known["attachments"].as_array());
-            let all =
-                attachments.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one["by"].is_null()));
+            let programs = self.attachments(interface)?;
+            let all = !programs.is_empty() && programs.iter().all(|program| !program["by"].is_null());
             Ok(all.then_some(()))
         })
     }

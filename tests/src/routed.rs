@@ -130,9 +130,10 @@ impl Network {
     }
 }
 
-/// The host side of a pod's veth pair.
+/// The host side of a pod's veth pair: named for the end of the pod's name, which is the part that
+/// differs, and not longer than the kernel takes.
 pub fn veth(pod: &str) -> String {
-    format!("veth-{pod}")
+    format!("veth-{}", &pod[pod.len().saturating_sub(10)..])
 }
 
 /// A host with an address on the lan.

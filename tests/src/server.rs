@@ -3,14 +3,16 @@
 //! TCP: at once the line `NAME CLIENT`; then it answers lines. `upload N` reads N bytes and answers
 //! their digest; `download N` sends N bytes and then their digest; `bye` ends the connection; any other
 //! line is sent back.
-//! UDP: to each datagram that is not empty the line `NAME CLIENT`, then the datagram.
+//! UDP: to each datagram that does not begin with `quiet` the line `NAME CLIENT`, then the datagram.
 
 use crate::{bulk, namespace::Namespace};
 use anyhow::{Context, Result};
+use nix::sys::socket::{SockaddrIn6, recvfrom};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
+    net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpStream, UdpSocket},
+    os::fd::AsRawFd,
     sync::Arc,
     thread,
     time::Duration,
@@ -91,14 +93,13 @@ fn converse(name: &str, client: SocketAddr, mut connection: TcpStream) -> io::Re
 
 fn answer_datagrams(name: &str, socket: &UdpSocket) {
     let mut datagram = vec![0; 65536];
-    while let Ok((length, client)) = socket.recv_from(&mut datagram) {
-        // A socket that is shut down has datagrams of nobody; a client may be gone again.
-        if length == 0 && client.port() == 0 {
-            return;
-        }
-        if length > 0 {
+    // A socket that is shut down has datagrams of nobody.
+    while let Ok((length, Some(client))) = recvfrom::<SockaddrIn6>(socket.as_raw_fd(), &mut datagram) {
+        let client = SocketAddr::from(SocketAddrV6::from(client));
+        if !datagram[..length].starts_with(b"quiet") {
             let mut answer = format!("{name} {}\n", canonical(client)).into_bytes();
             answer.extend(&datagram[..length]);
+            // The client may be gone again.
             let _ = socket.send_to(&answer, client);
         }
     }

@@ -19,7 +19,7 @@ use svc_lb_tests::{
     plan::{FAMILIES, KINDS},
     rig::Builder,
     wait::{SOON, until},
-    wire::Sees,
+    wire::{Sees, Wire},
     with_and_without_xdp,
 };
 
@@ -30,6 +30,9 @@ with_and_without_xdp!(
     a_udp_flow_that_was_idle_chooses_anew_without_an_agent,
 );
 
+/// What nobody answers.
+const ONE_WAY: &[u8] = b"quiet one way";
+
 fn a_full_table_keeps_one_way_udp_and_idle_tcp(xdp: Xdp) -> Result<()> {
     // A rig each: what begins during a flood is not told from it.
     for family in FAMILIES {
@@ -37,39 +40,68 @@ fn a_full_table_keeps_one_way_udp_and_idle_tcp(xdp: Xdp) -> Result<()> {
         let backends = [rig.pod("local")?, rig.remote_pod("remote")?];
         let service = Service::number(1).behind(&backends);
         rig.apply(&[&service])?;
-        let client = rig.client();
-        let wire = client.wire(Sees::All)?;
         let target = rig.node_port(&service, family);
-        let mut idle = [client.tcp(target).connect()?, client.tcp(target).connect()?];
-        let one_way = [client.udp(target).exchange()?, client.udp(target).exchange()?];
-        let arriving = [backends[0].wire(Sees::All)?, backends[1].wire(Sees::All)?];
-        let empty = |frame: &[u8]| Packet::read(frame).filter(Packet::is_empty_udp);
-        let mut sources = [vec![], vec![]];
-        // 20,000 clients, ten times what the table holds; meanwhile the one-way flows go on.
-        for n in 0..20_000 {
-            if n % 500 == 0 {
-                one_way.iter().try_for_each(Exchange::send_nothing)?;
-                for (wire, sources) in arriving.iter().zip(&mut sources) {
-                    sources.push(wire.find(SOON, empty)?.source);
-                }
-            }
-            let path = Path {
-                macs: (client.mac(), rig.node().mac()),
-                source: nobody(family, n),
-                destination: target,
-            };
-            wire.send(&if n % 2 == 0 { path.syn(1)? } else { path.udp(b"hello")? })?;
-        }
-        for (wire, sources) in arriving.iter().zip(sources) {
-            assert!(sources.iter().all(|source| *source == sources[0]), "one flow has one source");
-            let more = wire.drain()?.iter().filter_map(|frame| empty(frame)).count();
-            assert_eq!(more, 0, "the other flow came here too");
-        }
+        let mut idle = [rig.client().tcp(target).connect()?, rig.client().tcp(target).connect()?];
+        let one_way =
+            [OneWay::begin(&rig, target, &backends[0])?, OneWay::begin(&rig, target, &backends[1])?];
+        // Strangers who do not answer, ten times as many as the table holds.
+        flood(&rig, &one_way, |n| {
+            let path = path_of_stranger(&rig, target, n);
+            if n % 2 == 0 { path.syn(1) } else { path.udp(b"quiet flood") }
+        })?;
         idle.iter_mut().try_for_each(Connection::echo)?;
-        // New clients are served too. Who serves them is open: the last of the flood takes its turns.
-        client.tcp(target).times(10)?;
+        rig.client().tcp(target).times(10)?;
+        // Strangers who are answered have a right to the table, but one that is in use stays there.
+        flood(&rig, &one_way, |n| path_of_stranger(&rig, target, n).udp(b"hello"))?;
+        rig.client().tcp(target).times(10)?;
     }
     Ok(())
+}
+
+/// Sends the frames of 20,000 strangers, while one-way flows go on.
+fn flood(rig: &Rig, one_way: &[OneWay], frame: impl Fn(u16) -> Result<Vec<u8>>) -> Result<()> {
+    let wire = rig.client().wire(Sees::All)?;
+    for n in 0..20_000 {
+        wire.send(&frame(n)?)?;
+        if n % 100 == 0 {
+            one_way.iter().try_for_each(OneWay::go_on)?;
+        }
+    }
+    Ok(())
+}
+
+/// UDP that nobody answers.
+struct OneWay {
+    exchange: Exchange,
+    backend: Wire,
+    source: SocketAddr,
+}
+
+impl OneWay {
+    /// Its first datagram, which goes to the backend whose turn it is.
+    fn begin(rig: &Rig, target: SocketAddr, backend: &Host) -> Result<Self> {
+        let (exchange, backend) = (rig.client().udp(target).exchange()?, backend.wire(Sees::All)?);
+        let source = send_one_way(&exchange, &backend)?;
+        Ok(Self { exchange, backend, source })
+    }
+
+    /// One more datagram, which reaches the same backend as the same flow.
+    fn go_on(&self) -> Result<()> {
+        assert_eq!(send_one_way(&self.exchange, &self.backend)?, self.source);
+        Ok(())
+    }
+}
+
+/// Sends a datagram, and returns the source that it arrives with.
+fn send_one_way(exchange: &Exchange, backend: &Wire) -> Result<SocketAddr> {
+    exchange.send(ONE_WAY)?;
+    backend.find(SOON, |frame| Some(Packet::read(frame).filter(|packet| packet.payload == ONE_WAY)?.source))
+}
+
+/// From somebody whom the client's network has not.
+fn path_of_stranger(rig: &Rig, target: SocketAddr, n: u16) -> Path {
+    let source = nobody(Family::of(target.ip()), n);
+    Path { macs: (rig.client().mac(), rig.node().mac()), source, destination: target }
 }
 
 /// An address that nobody has, and a port.

@@ -1,8 +1,7 @@
 //! What the agent makes of manifests as people write them.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
-use serde_json::Value;
 use std::{collections::BTreeSet, fs, net::SocketAddr};
 use svc_lb::compile::Family;
 use svc_lb_tests::{
@@ -146,16 +145,11 @@ spec:
   - port: 99999
 ";
     served_after(&rig, &(bad.to_owned() + &good), |served| frontends(served, "web"))?;
-    let status = rig.json(&["status"])?;
-    let findings = status["agent"]["findings"].as_array().context("no findings in the status")?;
-    let about_the_port = |finding: &Value| finding.as_str().is_some_and(|text| text.contains("more.yaml:7:"));
-    assert!(findings.iter().any(about_the_port), "{findings:?}");
+    let findings = rig.findings()?;
+    assert!(findings.iter().any(|finding| finding.contains("more.yaml:7:")), "{findings:?}");
     // A file that is no YAML at all keeps what was good in it before, and all of the others.
     rig.write_file("more.yaml", "{{{ this is: no YAML")?;
-    until("the file is found bad", SOON, || {
-        let status = rig.json(&["status"])?;
-        Ok((status["agent"]["findings"] != Value::from(findings.as_slice())).then_some(()))
-    })?;
+    until("the file is found bad", SOON, || Ok((rig.findings()? != findings).then_some(())))?;
     let now = rig.served()?;
     assert!(frontends(&now, "web").is_some() && now.is_superset(&served));
     for family in FAMILIES {

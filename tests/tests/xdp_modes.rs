@@ -7,10 +7,7 @@ use svc_lb_tests::{Rig, Service, Xdp, host::INTERFACE, plan::KINDS};
 
 /// How `status` says that the XDP program is attached to the uplink, and why not.
 fn attachment(rig: &Rig) -> Result<(Value, String)> {
-    let status = rig.json(&["status"])?;
-    let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces")?;
-    let uplink = interfaces.iter().find(|known| known["name"] == INTERFACE).context("no uplink")?;
-    let attachments = uplink["attachments"].as_array().context("no attachments")?;
+    let attachments = rig.attachments(INTERFACE)?;
     let xdp = attachments.iter().find(|one| one["program"] == XdpUplink.name()).context("no word of XDP")?;
     Ok((xdp["by"].clone(), xdp["reason"].as_str().unwrap_or_default().to_owned()))
 }
