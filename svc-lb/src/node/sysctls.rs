@@ -258,10 +258,11 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(ROOT).join(path)).ok().map(|value| value.trim().to_owned())
 }
 
-/// Sets a value. An interface that went away meanwhile is no error.
+/// Sets a value. The end of line is for empty ones: a write of no bytes changes nothing. An interface
+/// that went away meanwhile is no error.
 fn write(path: &str, value: &str) -> io::Result<()> {
     let file = fs::OpenOptions::new().write(true).open(Path::new(ROOT).join(path));
-    match file.and_then(|mut file| file.write_all(value.as_bytes())) {
+    match file.and_then(|mut file| file.write_all(format!("{value}\n").as_bytes())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
