@@ -15,7 +15,11 @@ use std::{
     process::{Child, Command, ExitStatus},
     sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
+
+/// How long it may take to start: the kernel's verifier shares two processors with the other tests.
+const START: Duration = Duration::from_secs(60);
 
 /// What `run` prints when it serves.
 const READY: &str = "svc-lb ready";
@@ -35,7 +39,7 @@ impl Agent {
         let mut agent = Self { child: spawn(command)?, log: Arc::default() };
         let log = Arc::clone(&agent.log);
         thread::spawn(move || collect(reader, &log, quiet));
-        until("svc-lb ready", SOON, || {
+        until("svc-lb ready", START, || {
             if agent.log_lines().iter().any(|line| line.starts_with(READY)) {
                 return Ok(Some(()));
             }
