@@ -9,6 +9,7 @@ use crate::{
 };
 use aya_log_ebpf::debug;
 use svc_lb_common::{
+    address::{Ipv4, Ipv6},
     counters::{DropReason, Program},
     flow::{Flow, FlowKey, Hook, UDP},
     frontend::Frontend,
@@ -29,12 +30,7 @@ pub enum Exception {
 /// Runs the pipeline for a packet at a hook.
 #[inline(always)]
 pub fn run<P: Packet>(packet: P, hook: Hook, program: Program) -> P::Verdict {
-    packet.pull(packet::ETHERNET_LENGTH);
-    let ether_type = match packet.load::<packet::Ethernet>(0) {
-        Ok(ethernet) => ethernet.ether_type,
-        Err(_) => return P::NEXT,
-    };
-    use svc_lb_common::address::{Ipv4, Ipv6};
+    let Ok(ether_type) = packet.ether_type() else { return P::NEXT };
     if ether_type == Ipv4::ETHER_TYPE {
         family::<P, Ipv4>(packet, hook, program)
     } else if ether_type == Ipv6::ETHER_TYPE {

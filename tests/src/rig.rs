@@ -9,7 +9,8 @@ use crate::{
     losses::losses,
     manifest::{self, Served, Service, TARGET_PORT},
     namespace::Namespace,
-    plan::{CLUSTER_CIDR, SERVICE_RANGE},
+    ping::ping,
+    plan::{CLUSTER_CIDR, FAMILIES, SERVICE_RANGE},
     private_run::PrivateRun,
     routed::{Network, veth},
     wait::{SOON, until},
@@ -106,6 +107,12 @@ impl Builder {
         let rig = Rig { network, run, settings: self, agent: Mutex::new(None), _xdp_peer: xdp_peer };
         rig.write(&[])?;
         rig.start_agent()?;
+        // XDP leaves a packet to tc whose next hop is not resolved.
+        for family in FAMILIES {
+            for neighbour in [&rig.network.client, &rig.network.node2] {
+                ping(rig.node().namespace(), neighbour.address(family))?;
+            }
+        }
         Ok(rig)
     }
 }

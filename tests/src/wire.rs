@@ -2,7 +2,10 @@
 
 use crate::{namespace::Namespace, wait::SOON};
 use anyhow::{Context, Result, bail};
-use nix::net::if_::if_nametoindex;
+use nix::{
+    net::if_::if_nametoindex,
+    sys::socket::{setsockopt, sockopt::RcvBufForce},
+};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use std::{
     io,
@@ -45,7 +48,8 @@ impl Wire {
             let index = if_nametoindex(interface)?;
             // No protocol yet: nothing is received before the socket is bound to the interface.
             let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
-            socket.set_recv_buffer_size(16 << 20)?;
+            // By force: a frame that finds no room is lost, and net.core.rmem_max allows little.
+            setsockopt(&socket, RcvBufForce, &(16 << 20))?;
             set_option(&socket, libc::PACKET_AUXDATA)?;
             set_option(&socket, libc::PACKET_IGNORE_OUTGOING)?;
             socket.bind(&packet_address(index, sees.protocol()))?;

@@ -50,6 +50,9 @@ pub trait Packet: Copy {
     /// Makes sure that the first so many bytes can be read directly, as far as the frame has them.
     fn pull(&self, length: usize);
 
+    /// The EtherType of what the frame carries, as a load from a frame gives it.
+    fn ether_type(&self) -> Result<u16, Exception>;
+
     /// Whether the link layer addresses the frame to this host, without a VLAN tag.
     fn is_for_this_host(&self) -> bool;
 

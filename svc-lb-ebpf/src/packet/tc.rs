@@ -4,18 +4,19 @@
 //! card only; the kernel's helpers keep all three right. Nothing is written directly: a program that
 //! does so gets every packet's data copied, also of those that it leaves alone.
 
-use super::{ETHERNET_LENGTH, Family, Headers, Packet, headers::Ports};
+use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, headers::Ports};
 use crate::{pipeline::Exception, route::NextHop};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode,
+        bpf_hdr_start_off::BPF_HDR_START_MAC,
     },
     helpers::generated,
     programs::TcContext,
 };
 use core::ffi::c_void;
 use svc_lb_common::{
-    address::{Address, Tuple},
+    address::{Address, Ipv4, Ipv6, Tuple},
     checksum,
     counters::DropReason,
     flow::UDP,
@@ -38,6 +39,38 @@ impl TcPacket {
     #[inline(always)]
     pub fn new(context: &TcContext) -> Self {
         Self { context: context.skb.skb }
+    }
+
+    /// Puts the link-layer header back in reach. When generic XDP has copied a packet (Linux 6.9 and
+    /// later), the kernel has forgotten how long that header is, and the frame seems to begin with the
+    /// IP header.
+    #[inline(always)]
+    fn restore_link_header(&self, protocol: u16) -> Result<(), Exception> {
+        let version = self.load::<u8>(0)? >> 4;
+        let is_ip = (protocol == Ipv4::ETHER_TYPE && version == Ipv4::VERSION)
+            || (protocol == Ipv6::ETHER_TYPE && version == Ipv6::VERSION);
+        if !is_ip {
+            return Err(Exception::NotOurs);
+        }
+        let mut ethernet = Ethernet { destination: [0; 3], source: [0; 3], ether_type: 0 };
+        // SAFETY: the context is this program's, and the header is as long as is said.
+        let result = unsafe {
+            generated::bpf_skb_load_bytes_relative(
+                self.context.cast(),
+                0,
+                (&raw mut ethernet).cast(),
+                ETHERNET_LENGTH as u32,
+                BPF_HDR_START_MAC,
+            )
+        };
+        if result != 0 || ethernet.ether_type != protocol {
+            return Err(Exception::NotOurs);
+        }
+        // SAFETY: the context is this program's.
+        if unsafe { generated::bpf_skb_change_head(self.context, ETHERNET_LENGTH as u32, 0) } != 0 {
+            return Err(Exception::NotOurs);
+        }
+        self.store(0, &ethernet)
     }
 
     /// Adds to what a transport checksum covers. `flags`: as of `bpf_l4_csum_replace`.
@@ -101,6 +134,18 @@ impl Packet for TcPacket {
             // Where it fails the bytes stay out of reach, which whoever reads them finds out.
             let _ = self.context().pull_data((length as u32).min(self.length()));
         }
+    }
+
+    #[inline(always)]
+    fn ether_type(&self) -> Result<u16, Exception> {
+        self.pull(ETHERNET_LENGTH);
+        let ethernet: Ethernet = self.load(0)?;
+        // SAFETY: the context is this program's.
+        let protocol = unsafe { (*self.context).protocol } as u16;
+        if ethernet.ether_type != protocol {
+            self.restore_link_header(protocol)?;
+        }
+        Ok(protocol)
     }
 
     #[inline(always)]

@@ -64,6 +64,11 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn ether_type(&self) -> Result<u16, Exception> {
+        self.load::<Ethernet>(0).map(|ethernet| ethernet.ether_type)
+    }
+
+    #[inline(always)]
     fn is_for_this_host(&self) -> bool {
         let (Some(interface), Ok(ethernet)) = (maps::interface(self.ifindex()), self.load::<Ethernet>(0))
         else {
