@@ -123,12 +123,25 @@ impl<'a> Dial<'a> {
     }
 
     fn connect_here(&self) -> io::Result<Connection> {
-        let socket = self.socket(Type::STREAM)?;
-        socket.connect_timeout(&self.target.into(), self.patience)?;
+        let socket = loop {
+            match self.connected() {
+                // A port is free again a moment after its last connection has ended.
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && self.source.port() != 0 => {
+                    thread::yield_now();
+                }
+                result => break result?,
+            }
+        };
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(self.patience))?;
         Connection::new(stream)
+    }
+
+    fn connected(&self) -> io::Result<Socket> {
+        let socket = self.socket(Type::STREAM)?;
+        socket.connect_timeout(&self.target.into(), self.patience)?;
+        Ok(socket)
     }
 
     fn exchange_here(&self) -> io::Result<Exchange> {

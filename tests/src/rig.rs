@@ -179,7 +179,8 @@ impl Rig {
     pub fn apply(&self, services: &[&Service]) -> Result<()> {
         self.write(services)?;
         let wanted = services.iter().flat_map(|service| service.served_by(self.node())).collect();
-        until("the agent serves the Services", SOON, || Ok((self.served()? == wanted).then_some(())))
+        until("the agent serves the Services", SOON, || Ok((self.served()? == wanted).then_some(())))?;
+        self.await_sync()
     }
 
     /// Gives the agent these Services and no others.
@@ -294,6 +295,14 @@ impl Rig {
         let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
         let found = interfaces.iter().find(|known| known["name"] == interface);
         Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
+    }
+
+    /// Waits until what the agent does now is done: asked to read once more, it does so afterwards.
+    fn await_sync(&self) -> Result<()> {
+        let last_sync = || Ok::<_, anyhow::Error>(self.json(&["status"])?["agent"]["lastSync"].take());
+        let before = last_sync()?;
+        self.signal_agent(Signal::SIGHUP)?;
+        until("another sync", SOON, || Ok((last_sync()? != before).then_some(())))
     }
 
     /// Waits until svc-lb serves an interface of the node.
