@@ -60,11 +60,14 @@ fn without(manifest: &str, pod: &str) -> String {
     documents.collect::<Vec<_>>().join("---\n")
 }
 
-/// Shows who answers, a line a request.
+/// Shows who answers, a line a request. One column is asked after the other: both take turns with the
+/// same Pods.
 fn ask(pod: &Host, cluster_ip: SocketAddr, client: &Host, node_port: SocketAddr, first: usize) -> Result<()> {
-    for number in first..first + REQUESTS {
-        let inside = pod.tcp(cluster_ip).ask()?.by;
-        let outside = client.tcp(node_port).ask()?.by;
+    let answers = |host: &Host, target| {
+        (0..REQUESTS).map(|_| Ok(host.tcp(target).ask()?.by)).collect::<Result<Vec<String>>>()
+    };
+    let (inside, outside) = (answers(pod, cluster_ip)?, answers(client, node_port)?);
+    for (number, (inside, outside)) in (first..).zip(inside.iter().zip(outside)) {
         println!("  {number:>7}   {inside:<29} {outside}");
     }
     Ok(())
