@@ -2,9 +2,12 @@
 
 use crate::{namespace::Namespace, private_run::PrivateRun};
 use anyhow::{Context, Result};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 use svc_lb::{
-    compile::{Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
+    compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
     dataplane::{Dataplane, Options, Trial},
     node::{Facts, Interface, Role},
     options::XdpMode,
@@ -19,7 +22,10 @@ pub const FRONTEND: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 1))];
 /// The frontend's port.
 pub const PORT: u16 = 80;
-/// The backend.
+/// The port of a frontend whose backend is the frontend itself: a packet leaves translated and yet as
+/// it came, and may be sent again.
+pub const IDENTITY_PORT: u16 = 81;
+/// The backend of the frontend.
 pub const BACKEND: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(10, 244, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0x244, 0, 0, 0, 0, 0, 1))];
 /// The backend's port.
@@ -65,6 +71,19 @@ impl Programs {
         Ok(Self { dataplane })
     }
 
+    /// Runs a program on a frame so many times; each run after the first gets what the one before it
+    /// left.
+    pub fn repeat(&mut self, program: Program, frame: &[u8], times: u32) -> Result<Trial> {
+        Ok(self.dataplane.try_packet_times(program, frame, times)?)
+    }
+
+    /// What the programs have rewritten since they were loaded, in both directions.
+    pub fn rewritten(&self, program: Program) -> Result<u64> {
+        let programs = self.dataplane.statistics()?.programs;
+        let counters = programs.get(program.name()).context("an unknown program")?;
+        Ok(counters.forwarded + counters.replied)
+    }
+
     /// Runs a program on a frame.
     pub fn run(&mut self, program: Program, frame: &[u8]) -> Result<Trial> {
         Ok(self.dataplane.try_packet(program, frame)?)
@@ -75,18 +94,21 @@ fn tables() -> Tables {
     let mut tables = Tables::default();
     for (address, backend) in FRONTEND.into_iter().zip(BACKEND) {
         for protocol in PROTOCOLS {
-            let service = std::sync::Arc::new(ServicePort {
-                namespace: "default".to_owned(),
-                name: "service".to_owned(),
-                port: String::new(),
-                protocol,
-                family: svc_lb::compile::Family::of(address),
-            });
-            let backends = vec![SocketAddr::new(backend, TARGET_PORT)];
-            let lists = Lists { internal: backends.clone(), external: backends };
-            tables.services.insert(service.clone(), lists);
-            let target = Target { service, kind: FrontendKind::ClusterIp };
-            tables.frontends.insert(Frontend { address, port: PORT, protocol }, target);
+            let targets = [(PORT, (backend, TARGET_PORT)), (IDENTITY_PORT, (address, IDENTITY_PORT))];
+            for (port, backend) in targets {
+                let service = Arc::new(ServicePort {
+                    namespace: "default".to_owned(),
+                    name: format!("service-{port}"),
+                    port: String::new(),
+                    protocol,
+                    family: Family::of(address),
+                });
+                let backends = vec![SocketAddr::from(backend)];
+                let lists = Lists { internal: backends.clone(), external: backends };
+                tables.services.insert(service.clone(), lists);
+                let target = Target { service, kind: FrontendKind::ClusterIp };
+                tables.frontends.insert(Frontend { address, port, protocol }, target);
+            }
         }
         tables.addresses.insert(address, Ownership::Virtual);
     }
