@@ -4,6 +4,7 @@
 use super::{
     bpffs, clock,
     error::{DataplaneError, chain},
+    log::LogLevel,
     maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES},
     name::ServiceName,
     options::Options,
@@ -44,8 +45,10 @@ pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
 
     let processors = aya::util::nr_cpus().map_err(|(path, error)| object(&format!("{path}: {error}")))?;
     let config = options.config(processors as u32);
+    let log_level = LogLevel::wanted();
     let mut loader = EbpfLoader::new();
     loader.override_global("CONFIG", bytemuck::bytes_of(&config), true);
+    log_level.settle(&mut loader);
     for (name, info) in definitions.iter().filter(|(name, _)| *name != SERVICE_NAMES) {
         loader.map_pin_path(name, directory.join(name));
         loader.map_max_entries(name, info.max_entries);
@@ -55,6 +58,7 @@ pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
         load_program(&mut ebpf, program)?;
     }
     pin_clock(&mut ebpf, &options.pin_dir)?;
+    log_level.follow(&mut ebpf)?;
     Ok(ebpf)
 }
 

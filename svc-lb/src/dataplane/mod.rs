@@ -18,6 +18,7 @@ mod error;
 mod index;
 mod interfaces;
 mod load;
+mod log;
 mod maps;
 mod name;
 mod options;
