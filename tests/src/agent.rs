@@ -15,10 +15,14 @@ use std::{
     process::{Child, Command, ExitStatus},
     sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 /// What `run` prints when it serves.
 const READY: &str = "svc-lb ready";
+
+/// How long it may take to start: the kernel verifies all programs, on a machine that may be busy.
+const START: Duration = Duration::from_mins(1);
 
 /// The process; killed on drop. What it prints goes to the test's output, which libtest shows if the
 /// test fails.
@@ -35,7 +39,7 @@ impl Agent {
         let mut agent = Self { child: spawn(command)?, log: Arc::default() };
         let log = Arc::clone(&agent.log);
         thread::spawn(move || collect(reader, &log, quiet));
-        until("svc-lb ready", SOON, || {
+        until("svc-lb ready", START, || {
             if agent.log_lines().iter().any(|line| line.starts_with(READY)) {
                 return Ok(Some(()));
             }
