@@ -2,7 +2,7 @@
 //! packet itself, turned round.
 
 use crate::{
-    packet::{ETHERNET_LENGTH, Family, Headers, MAX_NETWORK_LENGTH, Packet, pseudo_header_tail},
+    packet::{ETHERNET_LENGTH, Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
     pipeline::Exception,
 };
 use svc_lb_common::{
@@ -14,21 +14,6 @@ use svc_lb_common::{
 /// How many 32-bit words of a packet an ICMP error quotes at the most: its IP header with all that may
 /// follow it, and eight bytes of the transport header, which hold the ports (RFC 792).
 const QUOTED_WORDS: usize = (MAX_NETWORK_LENGTH + 8) / size_of::<u32>();
-
-/// A TCP header without options (RFC 9293).
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Tcp {
-    source_port: u16,
-    destination_port: u16,
-    sequence: [u16; 2],
-    acknowledgement: [u16; 2],
-    data_offset: u8,
-    flags: u8,
-    window: u16,
-    checksum: u16,
-    urgent: u16,
-}
 
 /// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
 #[repr(C)]
@@ -65,8 +50,7 @@ fn reset<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Ve
         ([0; 2], split(next.to_be()), TcpFlags::RST | TcpFlags::ACK)
     };
     let answer = Tcp {
-        source_port: segment.destination_port,
-        destination_port: segment.source_port,
+        ports: Ports { source: segment.ports.destination, destination: segment.ports.source },
         sequence,
         acknowledgement,
         data_offset: (size_of::<Tcp>() as u8 / 4) << 4,
@@ -81,23 +65,21 @@ fn reset<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Ve
     packet.store(headers.transport(), &answer)?;
     let pseudo_header =
         headers.key.tuple.address_sum() + pseudo_header_tail(TCP as u8, size_of::<Tcp>() as u16);
-    packet.set_transport_checksum(headers.checksum(), pseudo_header, answer.sum())?;
+    packet.set_transport_checksum(headers.checksum(), pseudo_header, sum(&answer))?;
     packet.send_back()
 }
 
-impl Tcp {
-    /// What the header adds to a checksum.
-    #[inline(always)]
-    fn sum(&self) -> u64 {
-        u64::from(self.source_port)
-            + u64::from(self.destination_port)
-            + u64::from(join(self.sequence))
-            + u64::from(join(self.acknowledgement))
-            + u64::from(u16::from_ne_bytes([self.data_offset, self.flags]))
-            + u64::from(self.window)
-            + u64::from(self.checksum)
-            + u64::from(self.urgent)
-    }
+/// What a TCP header adds to a checksum.
+#[inline(always)]
+fn sum(header: &Tcp) -> u64 {
+    u64::from(header.ports.source)
+        + u64::from(header.ports.destination)
+        + u64::from(join(header.sequence))
+        + u64::from(join(header.acknowledgement))
+        + u64::from(u16::from_ne_bytes([header.data_offset, header.flags]))
+        + u64::from(header.window)
+        + u64::from(header.checksum)
+        + u64::from(header.urgent)
 }
 
 /// Two half words, as they stand in memory, as one.

@@ -46,6 +46,7 @@ pub mod offload;
 pub mod ping;
 pub mod plan;
 pub mod private_run;
+pub mod programs;
 pub mod rig;
 pub mod routed;
 mod scenarios;

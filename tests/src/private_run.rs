@@ -49,6 +49,13 @@ impl PrivateRun {
         PathBuf::from(format!("/proc/{}/fd/{}", process::id(), self.directory.as_raw_fd())).join(path)
     }
 
+    /// Makes the calling thread see this `/run`, and the threads that it starts.
+    pub fn enter(&self) -> Result<()> {
+        // A mount namespace is entered by a thread that shares its working directory with no other.
+        unshare(CloneFlags::CLONE_FS)?;
+        setns(&self.namespace, CloneFlags::CLONE_NEWNS).context("cannot enter the mount namespace")
+    }
+
     /// Makes a command see this `/run`.
     pub fn adopt(&self, command: &mut process::Command) {
         let file = self.namespace.as_raw_fd();

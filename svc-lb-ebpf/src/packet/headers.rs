@@ -43,18 +43,26 @@ pub struct Headers<A> {
 
 const _: () = assert!(ETHERNET_LENGTH + MAX_NETWORK_LENGTH <= u8::MAX as usize);
 
-/// The parts of a TCP header (RFC 9293) up to its checksum.
+/// A TCP header without options (RFC 9293).
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Tcp {
-    ports: Ports,
-    sequence: [u16; 2],
-    acknowledgement: [u16; 2],
-    data_offset: u8,
-    flags: u8,
-    window: u16,
-    checksum: u16,
-    urgent: u16,
+pub struct Tcp {
+    /// Ports.
+    pub ports: Ports,
+    /// Sequence number, a word in two halves: it may stand at any even address.
+    pub sequence: [u16; 2],
+    /// Acknowledgement number, likewise.
+    pub acknowledgement: [u16; 2],
+    /// Length of the header in words of 32 bits, in the upper half.
+    pub data_offset: u8,
+    /// [`TcpFlags`].
+    pub flags: u8,
+    /// Window.
+    pub window: u16,
+    /// Checksum.
+    pub checksum: u16,
+    /// Urgent pointer.
+    pub urgent: u16,
 }
 
 /// A UDP header (RFC 768).

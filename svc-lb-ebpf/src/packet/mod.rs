@@ -9,7 +9,7 @@ mod ip;
 mod tc;
 mod xdp;
 
-pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, parse};
+pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Ports, Tcp, parse};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::TcPacket;
 pub use xdp::XdpPacket;

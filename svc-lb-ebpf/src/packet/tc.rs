@@ -4,7 +4,7 @@
 //! card only; the kernel's helpers keep all three right. Nothing is written directly: a program that
 //! does so gets every packet's data copied, also of those that it leaves alone.
 
-use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, headers::Ports};
+use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports};
 use crate::{pipeline::Exception, route::NextHop};
 use aya_ebpf::{
     bindings::{

@@ -2,7 +2,7 @@
 //!
 //! What arrives here carries complete checksums: a network card never delivers others.
 
-use super::{Ethernet, Family, Headers, Packet, headers::Ports};
+use super::{Ethernet, Family, Headers, Packet, Ports};
 use crate::{maps, pipeline::Exception, route::NextHop};
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},

@@ -122,7 +122,18 @@ impl Dataplane {
 
     /// Runs a program on a frame that nobody sent.
     pub fn try_packet(&mut self, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
-        trial::run(&mut self.ebpf, program, frame)
+        self.try_packet_times(program, frame, 1)
+    }
+
+    /// Runs a program on a frame so many times, for its duration; each run after the first gets what the
+    /// one before it left.
+    pub fn try_packet_times(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+        times: u32,
+    ) -> Result<Trial, DataplaneError> {
+        trial::run(&mut self.ebpf, program, frame, times)
     }
 
     /// What the programs counted, and how full the tables are; the flow tables as the last finished

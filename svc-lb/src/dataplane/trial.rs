@@ -6,6 +6,7 @@ use aya::{
     Ebpf, TestRun, TestRunOptions,
     programs::{ProgramError, SchedClassifier, Xdp},
 };
+use std::time::Duration;
 use svc_lb_common::counters::Program;
 
 /// What became of the packet.
@@ -15,22 +16,28 @@ pub struct Trial {
     pub verdict: i32,
     /// The frame that it left.
     pub frame: Vec<u8>,
+    /// How long one run took, on average.
+    pub duration: Duration,
 }
 
-/// Runs a program on a frame.
-pub fn run(ebpf: &mut Ebpf, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
+/// Runs a program on a frame, so many times; each run after the first gets what the one before it left.
+pub fn run(ebpf: &mut Ebpf, program: Program, frame: &[u8], times: u32) -> Result<Trial, DataplaneError> {
     let failed =
         |reason: String| DataplaneError::Program { program: program.name(), reason, log: String::new() };
     let loaded = ebpf.program_mut(program.name()).ok_or_else(|| failed("it is not loaded".to_owned()))?;
     // A program may make the frame longer by the headers of an answer.
     let mut left = vec![0; frame.len() + 256];
-    let options =
-        TestRunOptions { data_in: Some(frame), data_out: Some(&mut left), ..TestRunOptions::default() };
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        data_out: Some(&mut left),
+        repeat: times,
+        ..TestRunOptions::default()
+    };
     let result = match program {
         Program::XdpUplink => <&mut Xdp>::try_from(loaded).and_then(|xdp| xdp.test_run(options)),
         _ => <&mut SchedClassifier>::try_from(loaded).and_then(|tc| tc.test_run(options)),
     };
     let result = result.map_err(|error: ProgramError| failed(chain(&error)))?;
     left.truncate(result.data_size_out as usize);
-    Ok(Trial { verdict: result.return_value.cast_signed(), frame: left })
+    Ok(Trial { verdict: result.return_value.cast_signed(), frame: left, duration: result.duration })
 }
