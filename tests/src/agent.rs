@@ -24,9 +24,6 @@ const START: Duration = Duration::from_mins(1);
 /// What `run` prints when it serves.
 const READY: &str = "svc-lb ready";
 
-/// How long it may take to start: the kernel verifies all programs, on a machine that may be busy.
-const START: Duration = Duration::from_mins(1);
-
 /// The process; killed on drop. What it prints goes to the test's output, which libtest shows if the
 /// test fails.
 pub struct Agent {
