@@ -5,9 +5,9 @@
 
 use crate::{
     atomic, config,
+    exception::Exception,
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
-    pipeline::Exception,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::flow::{Flow, FlowKey, State, TCP, UDP, is_past};

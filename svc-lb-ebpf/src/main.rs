@@ -3,6 +3,7 @@
 //!
 //! - [`packet`]: parse, rewrite and send a packet, the same for XDP and tc
 //! - [`pipeline`]: the way of a packet: flow → frontend → select → rewrite → forward
+//! - [`exception`]: why a packet is not simply translated
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
 //! - [`frontend`], [`select`]: what a first packet is for, and which backend it gets
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
@@ -19,6 +20,8 @@ mod atomic;
 mod clock;
 #[cfg(target_arch = "bpf")]
 mod config;
+#[cfg(target_arch = "bpf")]
+mod exception;
 #[cfg(target_arch = "bpf")]
 mod flow;
 #[cfg(target_arch = "bpf")]

@@ -1,7 +1,7 @@
 //! The rewrite of a new flow.
 
 use crate::{
-    flow::Place, maps, packet::Family, pipeline::Exception, route::NextHop, select::Selected, source_port,
+    exception::Exception, flow::Place, maps, packet::Family, route::NextHop, select::Selected, source_port,
     stats,
 };
 use svc_lb_common::{

@@ -1,7 +1,9 @@
 //! The way of a packet, the same at every hook: flow → frontend → select → rewrite → forward.
 
 use crate::{
-    clock, config, flow, frontend, maps, nat,
+    clock, config,
+    exception::Exception,
+    flow, frontend, maps, nat,
     packet::{self, Family, Headers, Packet},
     reject,
     route::{self, NextHop},
@@ -14,18 +16,6 @@ use svc_lb_common::{
     flow::{Flow, FlowKey, Hook, UDP},
     frontend::Frontend,
 };
-
-/// Why a packet does not simply go to its backend or client. What becomes of it is decided in
-/// [`conclude`], in one place.
-#[derive(Clone, Copy)]
-pub enum Exception {
-    /// It does not concern svc-lb, or another program finishes it: it stays as it is.
-    NotOurs,
-    /// There is nobody to answer it: its sender is told so.
-    Reject,
-    /// It goes no further.
-    Drop(DropReason),
-}
 
 /// Runs the pipeline for a packet at a hook.
 #[inline(always)]

@@ -2,8 +2,8 @@
 //! packet itself, turned round.
 
 use crate::{
+    exception::Exception,
     packet::{ETHERNET_LENGTH, Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
-    pipeline::Exception,
 };
 use svc_lb_common::{
     checksum,

@@ -1,7 +1,7 @@
 //! The source port of a new flow: one under which the backend's packets are told from those of every
 //! other flow.
 
-use crate::{config, maps, packet::Family, pipeline::Exception};
+use crate::{config, exception::Exception, maps, packet::Family};
 use aya_ebpf::helpers::generated::bpf_loop;
 use core::ffi::c_void;
 use svc_lb_common::{address::Be16, counters::DropReason, flow::FlowKey, snat};

@@ -1,7 +1,7 @@
 //! What is parsed of a packet.
 
 use super::{Family, Packet, ip::MAX_NETWORK_LENGTH};
-use crate::{maps, pipeline::Exception};
+use crate::{exception::Exception, maps};
 use svc_lb_common::{
     address::{Be16, Tuple},
     flow::{FlowKey, Hook, TCP, TcpFlags, UDP},

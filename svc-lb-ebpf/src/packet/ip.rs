@@ -1,7 +1,7 @@
 //! What differs between IPv4 (RFC 791) and IPv6 (RFC 8200) on the wire.
 
 use super::{ETHERNET_LENGTH, Packet};
-use crate::{maps::Maps, pipeline::Exception};
+use crate::{exception::Exception, maps::Maps};
 use aya_ebpf::bindings::{bpf_fib_lookup, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1};
 use network_types::{eth::EtherType, ip::IpProto};
 use svc_lb_common::{

@@ -14,7 +14,7 @@ pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::TcPacket;
 pub use xdp::XdpPacket;
 
-use crate::{pipeline::Exception, route::NextHop};
+use crate::{exception::Exception, route::NextHop};
 use aya_ebpf::EbpfContext;
 use core::ffi::c_void;
 use svc_lb_common::address::Tuple;

@@ -5,7 +5,7 @@
 //! does so gets every packet's data copied, also of those that it leaves alone.
 
 use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports};
-use crate::{pipeline::Exception, route::NextHop};
+use crate::{exception::Exception, route::NextHop};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode,

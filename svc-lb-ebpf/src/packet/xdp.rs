@@ -3,7 +3,7 @@
 //! What arrives here carries complete checksums: a network card never delivers others.
 
 use super::{Ethernet, Family, Headers, Packet, Ports};
-use crate::{maps, pipeline::Exception, route::NextHop};
+use crate::{exception::Exception, maps, route::NextHop};
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
     helpers::generated,

@@ -1,0 +1,15 @@
+//! Why a packet is not simply translated.
+
+use svc_lb_common::counters::DropReason;
+
+/// Why a packet does not simply go to its backend or client. What becomes of it is decided in
+/// one place, at the end of the pipeline.
+#[derive(Clone, Copy)]
+pub enum Exception {
+    /// It does not concern svc-lb, or another program finishes it: it stays as it is.
+    NotOurs,
+    /// There is nobody to answer it: its sender is told so.
+    Reject,
+    /// It goes no further.
+    Drop(DropReason),
+}
