@@ -50,12 +50,23 @@ pub enum Program {
     TcPodIngress = 3,
     /// tc at the egress of a pod interface (to the pod).
     TcPodEgress = 4,
+    /// tc at the ingress of an uplink whose packets have no link-layer header (tun, WireGuard, IPIP).
+    TcL3Ingress = 5,
+    /// tc at the egress of such an uplink.
+    TcL3Egress = 6,
 }
 
 impl Program {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 5] =
-        [Self::XdpUplink, Self::TcUplinkIngress, Self::TcUplinkEgress, Self::TcPodIngress, Self::TcPodEgress];
+    pub const ALL: [Self; 7] = [
+        Self::XdpUplink,
+        Self::TcUplinkIngress,
+        Self::TcUplinkEgress,
+        Self::TcPodIngress,
+        Self::TcPodEgress,
+        Self::TcL3Ingress,
+        Self::TcL3Egress,
+    ];
 
     /// The name of the program in the object file, and in `status`.
     pub const fn name(self) -> &'static str {
@@ -65,6 +76,8 @@ impl Program {
             Self::TcUplinkEgress => "tc_uplink_egress",
             Self::TcPodIngress => "tc_pod_ingress",
             Self::TcPodEgress => "tc_pod_egress",
+            Self::TcL3Ingress => "tc_l3_ingress",
+            Self::TcL3Egress => "tc_l3_egress",
         }
     }
 }
@@ -81,7 +94,8 @@ pub enum DropReason {
     FlowTableFull = 2,
     /// The node has no address of the packet's family to send it from.
     NoNodeAddress = 3,
-    /// TTL or hop limit was 1, and svc-lb would have sent it on by itself.
+    /// TTL or hop limit was 1, svc-lb would have sent it on by itself, and it is of a kind that is never
+    /// answered with an error: an ICMP error, a fragment that is not the first.
     TimeExceeded = 4,
     /// The route of a remote backend or client leads nowhere.
     Unroutable = 5,
@@ -89,11 +103,13 @@ pub enum DropReason {
     RewriteFailed = 6,
     /// A TCP RST to a virtual address that belongs to no flow: there is nothing to answer.
     StrayReset = 7,
+    /// It is longer than the way takes, and of a kind that is never answered with an error.
+    TooLong = 8,
 }
 
 impl DropReason {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ClusterIpFromUplink,
         Self::NoSourcePort,
         Self::FlowTableFull,
@@ -102,6 +118,7 @@ impl DropReason {
         Self::Unroutable,
         Self::RewriteFailed,
         Self::StrayReset,
+        Self::TooLong,
     ];
 
     /// The name in `status`.
@@ -115,6 +132,7 @@ impl DropReason {
             Self::Unroutable => "unroutable",
             Self::RewriteFailed => "rewrite-failed",
             Self::StrayReset => "stray-reset",
+            Self::TooLong => "too-long",
         }
     }
 }

@@ -64,12 +64,46 @@ pub struct Flow<A> {
     /// Bits of [`State`], the same in both directions.
     pub state: u32,
     /// The [`Hook`] of the other direction's packets.
-    pub partner_hook: u16,
+    pub partner_hook: u8,
     /// Bits of [`Flow`]'s constants.
-    pub flags: u16,
+    pub flags: u8,
+    /// The longest packet that the route to the next hop takes, in bytes from the IP header on.
+    pub mtu: u16,
+    /// The [`Settings::route_generation`](crate::interface::Settings::route_generation) in which the
+    /// next hop was looked up.
+    pub route_generation: u32,
+    /// Where a packet goes that svc-lb sends on by itself, as it was last looked up.
+    pub next_hop: CachedNextHop,
 }
 
-const _: () = assert!(size_of::<Flow<Ipv4>>() == 36 && size_of::<Flow<Ipv6>>() == 60);
+const _: () = assert!(size_of::<Flow<Ipv4>>() == 48 && size_of::<Flow<Ipv6>>() == 72);
+
+/// A neighbour to send to: the slot of the interface in `INTERFACES`, and the neighbour's link-layer
+/// address. One word, so that no processor ever sees half of another's.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct CachedNextHop(u64);
+
+impl CachedNextHop {
+    /// The neighbour with this link-layer address at the interface of a slot.
+    #[inline(always)]
+    pub const fn new(slot: u16, mac: [u16; 3]) -> Self {
+        let [a, b, c] = mac;
+        Self(slot as u64 | (a as u64) << 16 | (b as u64) << 32 | (c as u64) << 48)
+    }
+
+    /// The interface's slot.
+    #[inline(always)]
+    pub const fn slot(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// The neighbour's link-layer address, in words as they stand in a frame.
+    #[inline(always)]
+    pub const fn mac(self) -> [u16; 3] {
+        [(self.0 >> 16) as u16, (self.0 >> 32) as u16, (self.0 >> 48) as u16]
+    }
+}
 
 // SAFETY: a tuple without padding and integers, all valid for every bit pattern; the assertion above
 // shows that nothing lies between or behind them.
@@ -79,18 +113,22 @@ unsafe impl<A: Address> Pod for Flow<A> {}
 
 impl<A: Address> Flow<A> {
     /// Backend → client. Without it: client → backend.
-    pub const REPLY: u16 = 1 << 0;
+    pub const REPLY: u8 = 1 << 0;
     /// svc-lb sends the packet on by itself, by the node's routes: it never enters the host's stack.
-    pub const ROUTED: u16 = 1 << 1;
+    pub const ROUTED: u8 = 1 << 1;
     /// svc-lb sends the packet back out of the interface that it came in by: a hairpin.
-    pub const RETURNED: u16 = 1 << 2;
+    pub const RETURNED: u8 = 1 << 2;
     /// Not translated: the answer to a connection that the node itself made from a port that is also
     /// a frontend's. It belongs to the host's stack.
-    pub const BYPASS: u16 = 1 << 3;
+    pub const BYPASS: u8 = 1 << 3;
+    /// Client and backend are ports of one bridge that switches past netfilter: the packet gets the
+    /// backend's link-layer address, so that conntrack sees neither direction, as it would without
+    /// svc-lb. While that address is not known, the host's stack takes the packet.
+    pub const SWITCHED: u8 = 1 << 4;
 
     /// Whether a bit is set.
     #[inline(always)]
-    pub const fn has(&self, flag: u16) -> bool {
+    pub const fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
@@ -103,16 +141,20 @@ impl<A: Address> Flow<A> {
     /// The key of the other direction.
     #[inline(always)]
     pub fn partner_key(&self, protocol: u16) -> FlowKey<A> {
-        FlowKey { tuple: self.rewrite.reversed(), protocol, hook: self.partner_hook }
+        FlowKey { tuple: self.rewrite.reversed(), protocol, hook: self.partner_hook.into() }
     }
 
-    /// The other direction, as it was when the flow was made: last seen with this one, same state.
+    /// The other direction, as it was when the flow was made: last seen with this one, same state, its
+    /// next hop not looked up yet. A reply that is switched needs nobody's help.
     #[inline(always)]
     pub fn partner(&self, key: &FlowKey<A>) -> Self {
         Self {
             rewrite: key.tuple.reversed(),
-            partner_hook: key.hook,
+            partner_hook: key.hook as u8,
             flags: self.flags ^ Self::REPLY,
+            next_hop: CachedNextHop::default(),
+            mtu: 0,
+            route_generation: 0,
             ..*self
         }
     }
@@ -372,8 +414,9 @@ mod tests {
             generation: 3,
             last_seen: 55,
             state: State::REPLIED,
-            partner_hook: Hook::PodEgress as u16,
+            partner_hook: Hook::PodEgress as u8,
             flags: 0,
+            ..Flow::default()
         };
         let partner_key = flow.partner_key(TCP);
         assert_eq!(partner_key.tuple.source, address(3));
@@ -384,6 +427,12 @@ mod tests {
         assert_eq!(partner.rewrite.source, address(2));
         assert_eq!(partner.partner_key(TCP), key);
         assert_eq!(partner.partner(&partner_key), flow);
+    }
+
+    #[test]
+    fn a_next_hop_keeps_its_slot_and_its_address() {
+        let next_hop = CachedNextHop::new(0x0fff, [0x1122, 0x3344, 0x5566]);
+        assert_eq!((next_hop.slot(), next_hop.mac()), (0x0fff, [0x1122, 0x3344, 0x5566]));
     }
 
     #[test]

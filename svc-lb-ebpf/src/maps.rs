@@ -12,7 +12,7 @@ use svc_lb_common::{
     counters::{DropReason, Program, ProgramCounters, ServiceCounters},
     flow::{Flow, FlowKey},
     frontend::{Frontend, FrontendKey},
-    interface::{Interface, MAX_INTERFACES, Settings},
+    interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
 };
 
@@ -61,7 +61,10 @@ static DROPS: PerCpuArray<u64, { DropReason::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
-static INTERFACES: Array<Interface, { MAX_INTERFACES as usize }> = Array::new();
+static INTERFACES: Array<Interface, { INTERFACE_SLOTS as usize }> = Array::new();
+#[btf_map]
+static OTHER_INTERFACES: HashMap<u32, Interface, { MAX_OTHER_INTERFACES as usize }, NO_PREALLOC> =
+    HashMap::new();
 #[btf_map]
 static NEW_FLOW_RATE: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]
@@ -248,10 +251,21 @@ pub fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
 }
 
-/// What the agent knows of an interface.
+/// What the agent knows of an interface; `None` if svc-lb does not serve it.
 #[inline(always)]
 pub fn interface(ifindex: u32) -> Option<&'static Interface> {
-    INTERFACES.get(ifindex)
+    match interface_at(interface_slot(ifindex)) {
+        Some(interface) if interface.index == ifindex => Some(interface),
+        // SAFETY: an entry is replaced as a whole and freed after a grace period of RCU, in which this
+        // program runs.
+        _ => unsafe { OTHER_INTERFACES.get(ifindex) },
+    }
+}
+
+/// The interface in a slot.
+#[inline(always)]
+pub fn interface_at(slot: u32) -> Option<&'static Interface> {
+    INTERFACES.get(slot)
 }
 
 /// This processor's rate of new flows.

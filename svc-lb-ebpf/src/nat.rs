@@ -83,7 +83,7 @@ fn set_path<A: Family>(hook: Hook, hop: Option<&NextHop<A>>, now: u32) -> Result
         (_, Some(uplink)) => (hook, Flow::<A>::ROUTED, Some(&uplink.addresses)),
         (_, None) => (Hook::UplinkEgress, 0, None),
     };
-    flow.partner_hook = reply_hook as u16;
+    flow.partner_hook = reply_hook as u8;
     flow.flags = flags;
     if let Some(addresses) = addresses {
         flow.rewrite.source = A::of(addresses);
@@ -103,7 +103,7 @@ pub fn open_bypass<A: Family>(key: &FlowKey<A>, now: u32) {
     scratch.flow = Flow {
         rewrite: key.tuple,
         last_seen: now,
-        partner_hook: Hook::UplinkIngress as u16,
+        partner_hook: Hook::UplinkIngress as u8,
         flags: Flow::<A>::BYPASS,
         ..Flow::default()
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     clock,
-    packet::{TcPacket, XdpPacket},
+    packet::{Layer2, Layer3, XdpPacket},
     pipeline,
 };
 use aya_ebpf::{
@@ -21,25 +21,37 @@ pub fn xdp_uplink(context: XdpContext) -> u32 {
 /// connections to remote backends.
 #[classifier]
 pub fn tc_uplink_ingress(context: TcContext) -> i32 {
-    pipeline::run(TcPacket::new(&context), Hook::UplinkIngress, Program::TcUplinkIngress)
+    pipeline::run(Layer2::new(&context), Hook::UplinkIngress, Program::TcUplinkIngress)
 }
 
 /// tc at the egress of an uplink: replies of local backends to clients outside.
 #[classifier]
 pub fn tc_uplink_egress(context: TcContext) -> i32 {
-    pipeline::run(TcPacket::new(&context), Hook::UplinkEgress, Program::TcUplinkEgress)
+    pipeline::run(Layer2::new(&context), Hook::UplinkEgress, Program::TcUplinkEgress)
 }
 
 /// tc at the ingress of a pod interface, from the pod: the complete forward path of pods.
 #[classifier]
 pub fn tc_pod_ingress(context: TcContext) -> i32 {
-    pipeline::run(TcPacket::new(&context), Hook::PodIngress, Program::TcPodIngress)
+    pipeline::run(Layer2::new(&context), Hook::PodIngress, Program::TcPodIngress)
 }
 
 /// tc at the egress of a pod interface, to the pod: replies to pods.
 #[classifier]
 pub fn tc_pod_egress(context: TcContext) -> i32 {
-    pipeline::run(TcPacket::new(&context), Hook::PodEgress, Program::TcPodEgress)
+    pipeline::run(Layer2::new(&context), Hook::PodEgress, Program::TcPodEgress)
+}
+
+/// tc at the ingress of an uplink whose packets have no link-layer header: as `tc_uplink_ingress`.
+#[classifier]
+pub fn tc_l3_ingress(context: TcContext) -> i32 {
+    pipeline::run(Layer3::new(&context), Hook::UplinkIngress, Program::TcL3Ingress)
+}
+
+/// tc at the egress of an uplink whose packets have no link-layer header: as `tc_uplink_egress`.
+#[classifier]
+pub fn tc_l3_egress(context: TcContext) -> i32 {
+    pipeline::run(Layer3::new(&context), Hook::UplinkEgress, Program::TcL3Egress)
 }
 
 /// For the agent, by a test run: what the dataplane's clock shows.

@@ -3,7 +3,7 @@
 
 use crate::{
     exception::Exception,
-    packet::{ETHERNET_LENGTH, Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
+    packet::{Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
 };
 use svc_lb_common::{
     checksum,
@@ -40,7 +40,7 @@ fn reset<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Ve
     }
     let segment: Tcp = packet.load(headers.transport())?;
     let header_length = u32::from(segment.data_offset >> 4) * 4;
-    let data = headers.length + ETHERNET_LENGTH as u32 - headers.transport() as u32 - header_length;
+    let data = headers.length + P::NETWORK as u32 - headers.transport() as u32 - header_length;
     let control =
         u32::from(headers.tcp_flags().has(TcpFlags::SYN)) + u32::from(headers.tcp_flags().has(TcpFlags::FIN));
     let (sequence, acknowledgement, flags) = if headers.tcp_flags().has(TcpFlags::ACK) {
@@ -61,7 +61,7 @@ fn reset<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Ve
     };
     let length = headers.transport() + size_of::<Tcp>();
     packet.truncate(length as u32)?;
-    A::turned(packet, (length - ETHERNET_LENGTH) as u16)?;
+    A::turned(packet, (length - P::NETWORK) as u16)?;
     packet.store(headers.transport(), &answer)?;
     let pseudo_header =
         headers.key.tuple.address_sum() + pseudo_header_tail(TCP as u8, size_of::<Tcp>() as u16);
@@ -100,8 +100,8 @@ fn port_unreachable<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> R
     // Whole words: a trailing byte more or less tells the sender nothing.
     let quoted = headers.length.min(QUOTED_WORDS as u32 * 4) & !3;
     let partial = packet.has_partial_checksum(headers)?;
-    packet.truncate(ETHERNET_LENGTH as u32 + quoted)?;
-    let quote = quote_sum(packet, headers, ETHERNET_LENGTH + quoted as usize, partial)?;
+    packet.truncate(P::NETWORK as u32 + quoted)?;
+    let quote = quote_sum(packet, headers, P::NETWORK + quoted as usize, partial)?;
 
     let (kind, code) = A::PORT_UNREACHABLE;
     let length = size_of::<Icmp>() as u16 + quoted as u16;
@@ -112,8 +112,8 @@ fn port_unreachable<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> R
     let icmp = Icmp { kind, code, checksum: !checksum::fold(sum), unused: 0 };
 
     packet.grow(A::HEADER_LENGTH as u32 + size_of::<Icmp>() as u32)?;
-    packet.store(ETHERNET_LENGTH, &A::header(source, destination, A::ICMP, length))?;
-    packet.store(ETHERNET_LENGTH + A::HEADER_LENGTH, &icmp)?;
+    packet.store(P::NETWORK, &A::header(source, destination, A::ICMP, length))?;
+    packet.store(P::NETWORK + A::HEADER_LENGTH, &icmp)?;
     packet.send_back()
 }
 
@@ -133,7 +133,7 @@ fn quote_sum<P: Packet, A: Family>(
     } else {
         (0, end)
     };
-    let mut offset = ETHERNET_LENGTH;
+    let mut offset = P::NETWORK;
     for _ in 0..QUOTED_WORDS {
         if offset >= end {
             break;

@@ -116,9 +116,9 @@ impl<A: Family> Headers<A> {
 /// Parses a frame; [`Exception::NotOurs`] if it is malformed, a fragment, or neither TCP nor UDP.
 #[inline(never)]
 pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Headers<A>, Exception> {
-    packet.pull(ETHERNET_LENGTH + A::HEADER_LENGTH + size_of::<Udp>());
-    let network = A::parse(&packet)?;
-    let frame = ETHERNET_LENGTH + network.length as usize;
+    packet.pull(P::NETWORK + A::HEADER_LENGTH + size_of::<Udp>());
+    let network = A::parse(&packet, P::NETWORK)?;
+    let frame = P::NETWORK + network.length as usize;
     // The first comparison costs nothing, and decides for all packets but those in pieces.
     if frame > packet.end() - packet.start() && frame > packet.length() as usize {
         return Err(Exception::NotOurs);

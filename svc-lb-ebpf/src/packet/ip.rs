@@ -1,6 +1,6 @@
 //! What differs between IPv4 (RFC 791) and IPv6 (RFC 8200) on the wire.
 
-use super::{ETHERNET_LENGTH, Packet};
+use super::Packet;
 use crate::{exception::Exception, maps::Maps};
 use aya_ebpf::bindings::{bpf_fib_lookup, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1};
 use network_types::{eth::EtherType, ip::IpProto};
@@ -51,8 +51,8 @@ pub trait Family: Maps {
     /// A whole header, without options.
     type Header: Copy;
 
-    /// Parses the header at [`ETHERNET_LENGTH`].
-    fn parse<P: Packet>(packet: &P) -> Result<Network<Self>, Exception>;
+    /// Parses the header at an offset.
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Network<Self>, Exception>;
 
     /// The changed part with other addresses, and `hops` taken off the hop limit.
     fn rewritten(old: Self::Rewritten, to: &Tuple<Self>, hops: u8) -> Self::Rewritten;
@@ -126,11 +126,11 @@ impl Family for Ipv4 {
     type Header = Ipv4Header;
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P) -> Result<Network<Self>, Exception> {
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Network<Self>, Exception> {
         /// "More fragments" and the fragment offset: not zero in every fragment.
         const FRAGMENT: u16 = 0x3fff;
 
-        let header: Ipv4Header = packet.load(ETHERNET_LENGTH)?;
+        let header: Ipv4Header = packet.load(offset)?;
         let header_length = usize::from(header.version_length & 0xf) * 4;
         if header.version_length >> 4 != Self::VERSION
             || header_length < Self::HEADER_LENGTH
@@ -141,7 +141,7 @@ impl Family for Ipv4 {
         Ok(Network {
             source: Self(header.rewritten.source),
             destination: Self(header.rewritten.destination),
-            transport: ETHERNET_LENGTH + header_length,
+            transport: offset + header_length,
             protocol: header.rewritten.protocol,
             hop_limit: header.rewritten.ttl,
             length: real_length(packet, u32::from(u16::from_be(header.total_length)), 0),
@@ -189,7 +189,7 @@ impl Family for Ipv4 {
 
     #[inline(always)]
     fn turned<P: Packet>(packet: &P, length: u16) -> Result<(), Exception> {
-        let old: Ipv4Header = packet.load(ETHERNET_LENGTH)?;
+        let old: Ipv4Header = packet.load(P::NETWORK)?;
         let mut new = Ipv4Header { total_length: length.to_be(), ..old };
         new.rewritten.ttl = HOP_LIMIT;
         new.rewritten.source = old.rewritten.destination;
@@ -199,7 +199,7 @@ impl Family for Ipv4 {
             u64::from(old.total_length) + old.rewritten.first_word(),
             u64::from(new.total_length) + new.rewritten.first_word(),
         );
-        packet.store(ETHERNET_LENGTH, &new)
+        packet.store(P::NETWORK, &new)
     }
 
     #[inline(always)]
@@ -265,12 +265,12 @@ impl Family for Ipv6 {
     type Header = Ipv6Header;
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P) -> Result<Network<Self>, Exception> {
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Network<Self>, Exception> {
         const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
         const ROUTING: u8 = IpProto::Ipv6Route as u8;
         const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
 
-        let header: Ipv6Header = packet.load(ETHERNET_LENGTH)?;
+        let header: Ipv6Header = packet.load(offset)?;
         if header.version_class_flow.to_be() >> 28 != u32::from(Self::VERSION) {
             return Err(Exception::NotOurs);
         }
@@ -280,9 +280,9 @@ impl Family for Ipv6 {
             if protocol != HOP_BY_HOP && protocol != ROUTING && protocol != DESTINATION {
                 break;
             }
-            let offset = ETHERNET_LENGTH + Self::HEADER_LENGTH + extensions;
-            packet.pull(offset + size_of::<ExtensionHeader>());
-            let extension: ExtensionHeader = packet.load(offset)?;
+            let at = offset + Self::HEADER_LENGTH + extensions;
+            packet.pull(at + size_of::<ExtensionHeader>());
+            let extension: ExtensionHeader = packet.load(at)?;
             protocol = extension.next_header;
             extensions += (usize::from(extension.length) + 1) * 8;
             if extensions > MAX_EXTENSION_BYTES {
@@ -293,7 +293,7 @@ impl Family for Ipv6 {
         Ok(Network {
             source: Self(header.rewritten.source),
             destination: Self(header.rewritten.destination),
-            transport: ETHERNET_LENGTH + Self::HEADER_LENGTH + extensions,
+            transport: offset + Self::HEADER_LENGTH + extensions,
             protocol,
             hop_limit: header.rewritten.hop_limit,
             length: real_length(packet, payload, Self::HEADER_LENGTH as u32),
@@ -326,7 +326,7 @@ impl Family for Ipv6 {
 
     #[inline(always)]
     fn turned<P: Packet>(packet: &P, length: u16) -> Result<(), Exception> {
-        let old: Ipv6Header = packet.load(ETHERNET_LENGTH)?;
+        let old: Ipv6Header = packet.load(P::NETWORK)?;
         let rewritten = Ipv6Rewritten {
             payload_length: (length - Self::HEADER_LENGTH as u16).to_be(),
             next_header: old.rewritten.next_header,
@@ -334,7 +334,7 @@ impl Family for Ipv6 {
             source: old.rewritten.destination,
             destination: old.rewritten.source,
         };
-        packet.store(ETHERNET_LENGTH, &Ipv6Header { rewritten, ..old })
+        packet.store(P::NETWORK, &Ipv6Header { rewritten, ..old })
     }
 
     #[inline(always)]
@@ -368,5 +368,5 @@ impl Family for Ipv6 {
 #[inline(always)]
 fn real_length<P: Packet>(packet: &P, field: u32, header: u32) -> u32 {
     let frame = packet.length();
-    if field == 0 && frame > u32::from(u16::MAX) { frame - ETHERNET_LENGTH as u32 } else { field + header }
+    if field == 0 && frame > u32::from(u16::MAX) { frame - P::NETWORK as u32 } else { field + header }
 }

@@ -11,7 +11,7 @@ mod xdp;
 
 pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Ports, Tcp, parse};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
-pub use tc::TcPacket;
+pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;
 
 use crate::{exception::Exception, route::NextHop};
@@ -29,6 +29,8 @@ pub trait Packet: Copy {
     const DROP: Self::Verdict;
     /// Whether tc sees what this program leaves alone.
     const TC_FOLLOWS: bool;
+    /// Offset of the IP header: the length of the link-layer header.
+    const NETWORK: usize;
 
     /// The hook's context.
     type Context: EbpfContext;

@@ -28,13 +28,18 @@ const PACKET_HOST: u32 = 0;
 /// checksum makes up for the change of an address.
 const BPF_F_IPV6: u64 = 1 << 7;
 
-/// A packet in the context of tc.
+/// A packet of an interface with Ethernet headers.
+pub type Layer2 = TcPacket<ETHERNET_LENGTH>;
+/// A packet of an interface whose packets begin with the IP header.
+pub type Layer3 = TcPacket<0>;
+
+/// A packet in the context of tc, with a link-layer header of so many bytes.
 #[derive(Clone, Copy)]
-pub struct TcPacket {
+pub struct TcPacket<const LINK_LENGTH: usize> {
     context: *mut __sk_buff,
 }
 
-impl TcPacket {
+impl<const LINK_LENGTH: usize> TcPacket<LINK_LENGTH> {
     /// The packet of a context.
     #[inline(always)]
     pub fn new(context: &TcContext) -> Self {
@@ -95,11 +100,12 @@ fn pseudo_header_flags<A: Address>() -> u64 {
     u64::from(BPF_F_PSEUDO_HDR) | if A::VERSION == 6 { BPF_F_IPV6 } else { 0 }
 }
 
-impl Packet for TcPacket {
+impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     type Verdict = i32;
     const NEXT: i32 = TC_ACT_UNSPEC;
     const DROP: i32 = TC_ACT_SHOT as i32;
     const TC_FOLLOWS: bool = false;
+    const NETWORK: usize = LINK_LENGTH;
     type Context = TcContext;
 
     #[inline(always)]
@@ -138,10 +144,13 @@ impl Packet for TcPacket {
 
     #[inline(always)]
     fn ether_type(&self) -> Result<u16, Exception> {
-        self.pull(ETHERNET_LENGTH);
-        let ethernet: Ethernet = self.load(0)?;
         // SAFETY: the context is this program's.
         let protocol = unsafe { (*self.context).protocol } as u16;
+        if LINK_LENGTH == 0 {
+            return Ok(protocol);
+        }
+        self.pull(ETHERNET_LENGTH);
+        let ethernet: Ethernet = self.load(0)?;
         if ethernet.ether_type != protocol {
             self.restore_link_header(protocol)?;
         }
@@ -163,7 +172,7 @@ impl Packet for TcPacket {
 
     #[inline(always)]
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
-        let network = ETHERNET_LENGTH + A::REWRITTEN_OFFSET;
+        let network = LINK_LENGTH + A::REWRITTEN_OFFSET;
         let rewritten = A::rewritten(self.load(network)?, to, hops);
         self.store(network, &rewritten)?;
         let from = &headers.key.tuple;
@@ -247,7 +256,9 @@ impl Packet for TcPacket {
 
     #[inline(always)]
     fn send_back(&self) -> Result<i32, Exception> {
-        self.turn_link()?;
+        if LINK_LENGTH != 0 {
+            self.turn_link()?;
+        }
         // SAFETY: the helper takes no pointers.
         Ok(unsafe { generated::bpf_redirect(self.ifindex(), 0) as i32 })
     }

@@ -2,7 +2,7 @@
 //!
 //! What arrives here carries complete checksums: a network card never delivers others.
 
-use super::{Ethernet, Family, Headers, Packet, Ports};
+use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports};
 use crate::{exception::Exception, maps, route::NextHop};
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
@@ -30,6 +30,7 @@ impl Packet for XdpPacket {
     const NEXT: u32 = xdp_action::XDP_PASS;
     const DROP: u32 = xdp_action::XDP_DROP;
     const TC_FOLLOWS: bool = true;
+    const NETWORK: usize = ETHERNET_LENGTH;
     type Context = XdpContext;
 
     #[inline(always)]
@@ -84,7 +85,7 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
-        let network = self.at::<A::Rewritten>(super::ETHERNET_LENGTH + A::REWRITTEN_OFFSET)?;
+        let network = self.at::<A::Rewritten>(Self::NETWORK + A::REWRITTEN_OFFSET)?;
         let ports = self.at::<Ports>(headers.transport())?;
         let field = self.at::<u16>(headers.checksum())?;
         let old = headers.key.tuple.address_sum() + headers.key.tuple.port_sum();

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::Path};
 use svc_lb_common::{
     address::{Address, AddressPair, Ipv4, Ipv6},
     counters::Program,
-    interface::{Interface, Settings},
+    interface::{Interface, Settings, slot},
 };
 
 /// What is attached where, and what the maps say of it.
@@ -77,13 +77,13 @@ impl Interfaces {
             }
         }
         let node = pair(node, AddressPair::default());
-        maps.settings.set(&[(0, Settings { node })])?;
+        maps.settings.set(&[(0, Settings { node, ..Settings::default() })])?;
 
         // A program must know its interface from its first packet on.
         self.describe(maps, &served, node)?;
         self.detach_others(&served)?;
         for interface in &served {
-            self.attach(ebpf, interface, maps.interfaces.length());
+            self.attach(ebpf, interface);
         }
         // Now it is known where XDP can send.
         self.describe(maps, &served, node)?;
@@ -122,7 +122,7 @@ impl Interfaces {
         tc.into_iter().chain(Place::xdp(self.xdp_mode, &interface.kind)).collect()
     }
 
-    fn attach(&mut self, ebpf: &mut Ebpf, interface: &node::Interface, limit: u32) {
+    fn attach(&mut self, ebpf: &mut Ebpf, interface: &node::Interface) {
         if self.attached.get(&interface.name).is_some_and(|attached| attached.settled) {
             return;
         }
@@ -134,11 +134,7 @@ impl Interfaces {
         };
         let mut attachments = Vec::new();
         for place in self.places(interface) {
-            let result = if interface.index < limit {
-                self.attacher.attach(ebpf, interface, place)
-            } else {
-                Err(format!("its index, {}, is not below {limit}", interface.index))
-            };
+            let result = self.attacher.attach(ebpf, interface, place);
             attachments.push(attachment(place.program(), result));
         }
         let settled = attachments.iter().all(|attachment| attachment.by.is_some());
@@ -157,10 +153,9 @@ impl Interfaces {
         served: &[&node::Interface],
         node: AddressPair,
     ) -> Result<(), MapError> {
-        let within = served.iter().filter(|interface| interface.index < maps.interfaces.length());
-        let entries = within.map(|interface| {
+        let entries = served.iter().map(|interface| {
             let xdp = self.attached.get(&interface.name).is_some_and(Attached::has_xdp);
-            (interface.index, entry(interface, xdp, node))
+            (slot(interface.index), entry(interface, xdp, node))
         });
         let changed: Vec<(u32, Interface)> =
             entries.filter(|(index, entry)| self.entries.get(index) != Some(entry)).collect();
@@ -171,7 +166,7 @@ impl Interfaces {
 
     /// Empties what the maps say of interfaces that are no longer served.
     fn forget(&mut self, maps: &Maps, served: &[&node::Interface]) -> Result<(), MapError> {
-        let is_gone = |index: &u32| !served.iter().any(|interface| interface.index == *index);
+        let is_gone = |index: &u32| !served.iter().any(|interface| slot(interface.index) == *index);
         let gone: Vec<(u32, Interface)> = self
             .entries
             .keys()
@@ -196,6 +191,9 @@ fn entry(interface: &node::Interface, xdp: bool, node: AddressPair) -> Interface
         addresses: pair(&addresses, node),
         mac: bytemuck::cast(interface.mac.unwrap_or_default()),
         flags: role | if xdp { Interface::XDP } else { 0 },
+        index: interface.index,
+        master: interface.index,
+        mtu: 1500,
     }
 }
 

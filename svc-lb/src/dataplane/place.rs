@@ -63,8 +63,10 @@ impl Place {
 /// Which way the packets go that a tc program sees.
 pub fn direction(program: Program) -> TcAttachType {
     match program {
-        Program::TcUplinkEgress | Program::TcPodEgress => TcAttachType::Egress,
-        Program::XdpUplink | Program::TcUplinkIngress | Program::TcPodIngress => TcAttachType::Ingress,
+        Program::TcUplinkEgress | Program::TcPodEgress | Program::TcL3Egress => TcAttachType::Egress,
+        Program::XdpUplink | Program::TcUplinkIngress | Program::TcPodIngress | Program::TcL3Ingress => {
+            TcAttachType::Ingress
+        }
     }
 }
 

@@ -35,8 +35,9 @@ fn pair<A: Address>(client_port: u16, ages: (u32, u32), now: u32) -> [(FlowKey<A
         generation: 1,
         last_seen: now - ages.0,
         state: State::REPLIED,
-        partner_hook: Hook::PodEgress as u16,
+        partner_hook: Hook::PodEgress as u8,
         flags: 0,
+        ..Flow::default()
     };
     let partner = Flow { last_seen: now - ages.1, ..flow.partner(&key) };
     [(key, flow), (flow.partner_key(UDP), partner)]
