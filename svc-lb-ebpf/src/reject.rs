@@ -3,32 +3,27 @@
 
 use crate::{
     exception::Exception,
-    packet::{Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
+    packet::{Family, Headers, Icmp, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
 };
 use svc_lb_common::{
     checksum,
     counters::DropReason,
     flow::{TCP, TcpFlags},
+    fragment::Piece,
 };
 
 /// How many 32-bit words of a packet an ICMP error quotes at the most: its IP header with all that may
 /// follow it, and eight bytes of the transport header, which hold the ports (RFC 792).
 const QUOTED_WORDS: usize = (MAX_NETWORK_LENGTH + 8) / size_of::<u32>();
 
-/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Icmp {
-    kind: u8,
-    code: u8,
-    checksum: u16,
-    unused: u32,
-}
-
-/// Tells the packet's sender that nobody is there.
+/// Tells the packet's sender that nobody is there. A RST is made of a whole segment.
 #[inline(always)]
 pub fn answer<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
-    if headers.key.protocol == TCP { reset(packet, headers) } else { port_unreachable(packet, headers) }
+    if headers.key.protocol == TCP && headers.piece == Piece::Whole {
+        reset(packet, headers)
+    } else {
+        port_unreachable(packet, headers)
+    }
 }
 
 /// Turns a TCP segment into the RST that answers it (RFC 9293, 3.5.2). IP options and extension headers

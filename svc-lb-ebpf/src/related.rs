@@ -1,0 +1,76 @@
+//! What belongs to a flow by what another packet says: a later fragment by its first, an ICMP error by the
+//! packet that it quotes. Nothing of the flow changes, and none of them is ever answered with an error.
+
+use crate::{
+    exception::Exception,
+    flow::peek,
+    fragment, icmp, maps,
+    packet::{Family, Headers, Packet},
+    route::{self, NextHop},
+};
+use svc_lb_common::{
+    address::Tuple,
+    counters::{DropReason, Program},
+    flow::{Flow, FlowKey},
+    fragment::Piece,
+};
+
+/// Translates a packet that was found to be [`Exception::Related`].
+#[inline(never)]
+pub fn translate<P: Packet, A: Family>(packet: P, program: Program) -> Result<P::Verdict, Exception> {
+    let headers = &*maps::headers::<A>().ok_or(Exception::NotOurs)?;
+    match headers.piece {
+        Piece::Later => fragment::follow(packet, headers, program),
+        Piece::Whole | Piece::First => icmp::translate(packet, headers, program),
+    }
+}
+
+/// The live flow with a key.
+#[inline(always)]
+pub fn flow<A: Family>(key: &FlowKey<A>, now: u32) -> Result<&'static Flow<A>, Exception> {
+    peek(key, now).filter(|flow| !flow.has(Flow::<A>::BYPASS)).ok_or(Exception::NotOurs)
+}
+
+/// Where a packet with these addresses goes if its flow's packets are sent on by svc-lb itself. Asked
+/// before anything of it is changed.
+#[inline(always)]
+pub fn next_hop<P: Packet, A: Family>(
+    packet: P,
+    headers: &Headers<A>,
+    flow: &Flow<A>,
+    to: &Tuple<A>,
+) -> Result<Option<NextHop<A>>, Exception> {
+    if !flow.leaves_by_itself() {
+        return Ok(None);
+    }
+    if headers.hop_limit <= 1 {
+        return Err(Exception::Drop(DropReason::TimeExceeded));
+    }
+    if !flow.has(Flow::<A>::ROUTED) {
+        return Ok(None);
+    }
+    let hop = route::next_hop(packet, to, headers.key.protocol);
+    hop.map(Some).ok_or(Exception::Drop(DropReason::Unroutable))
+}
+
+/// Gives the IP header the addresses of a tuple, as a hop of the flow's way would.
+#[inline(always)]
+pub fn readdress<P: Packet, A: Family>(packet: &P, flow: &Flow<A>, to: &Tuple<A>) -> Result<(), Exception> {
+    let offset = P::NETWORK + A::REWRITTEN_OFFSET;
+    let hops = u8::from(flow.leaves_by_itself());
+    packet.overwrite(offset, &A::rewritten(packet.load(offset)?, to, hops))
+}
+
+/// Lets a packet go as those of its flow.
+#[inline(always)]
+pub fn send<P: Packet, A: Family>(
+    packet: &P,
+    flow: &Flow<A>,
+    hop: Option<&NextHop<A>>,
+) -> Result<P::Verdict, Exception> {
+    match hop {
+        Some(hop) => packet.send_to(hop),
+        None if flow.has(Flow::<A>::RETURNED) => packet.send_back(),
+        None => Ok(P::NEXT),
+    }
+}
