@@ -22,6 +22,16 @@ pub struct Ethernet {
     pub ether_type: u16,
 }
 
+impl Ethernet {
+    /// Whether the frame is addressed so; word by word: a comparison of arrays would become a call to
+    /// `bcmp`, a byte loop in BPF.
+    #[inline(always)]
+    pub fn is_for(&self, [x, y, z]: [u16; 3]) -> bool {
+        let [a, b, c] = self.destination;
+        (a ^ x) | (b ^ y) | (c ^ z) == 0
+    }
+}
+
 /// The headers of a packet that may concern svc-lb.
 ///
 /// They are kept in a map: what the verifier knows of a number is forgotten there, so that it need not
