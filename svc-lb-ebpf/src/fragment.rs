@@ -36,7 +36,7 @@ pub fn follow<P: Packet, A: Family>(
     let flow = related::flow(&FlowKey { tuple, ..headers.key }, now)?;
     let hop = related::next_hop(packet, headers, flow, &flow.rewrite)?;
     related::readdress(&packet, flow, &flow.rewrite)?;
-    let verdict = related::send(&packet, flow, hop.as_ref())?;
+    let verdict = related::send(&packet, flow, hop)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);
     Ok(verdict)
 }

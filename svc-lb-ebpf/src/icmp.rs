@@ -30,7 +30,7 @@ pub fn translate<P: Packet, A: Family>(
     let hop = related::next_hop(packet, headers, flow, &to)?;
     rewrite(packet, headers, quoted, flow)?;
     related::readdress(&packet, flow, &to)?;
-    let verdict = related::send(&packet, flow, hop.as_ref())?;
+    let verdict = related::send(&packet, flow, hop)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);
     Ok(verdict)
 }

@@ -10,12 +10,14 @@
 //! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
 //!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
-//! - [`reject`]: TCP RST and ICMP errors
+//! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
 //! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "BPF has its atomics only as intrinsics"))]
 
+#[cfg(target_arch = "bpf")]
+mod answer;
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
@@ -42,8 +44,6 @@ mod packet;
 mod pipeline;
 #[cfg(target_arch = "bpf")]
 mod programs;
-#[cfg(target_arch = "bpf")]
-mod reject;
 #[cfg(target_arch = "bpf")]
 mod related;
 #[cfg(target_arch = "bpf")]

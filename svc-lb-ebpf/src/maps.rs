@@ -1,6 +1,6 @@
 //! The maps, private behind functions that say what they are for.
 
-use crate::{flow::Place, packet::Headers, source_port::Probe};
+use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
@@ -92,13 +92,15 @@ const PACKET: u32 = 0;
 /// The element of `HEADERS_V4/6` for the packet that an ICMP error quotes.
 const QUOTED: u32 = 1;
 
-/// Room for the making of a flow, which the stack has not.
+/// Room for the making of a flow, which the stack has not, and for what stages of the pipeline hand on.
 #[repr(C)]
 pub struct Scratch<A> {
     /// Where the flow goes.
     pub place: Place,
     /// 1: the client's address is replaced.
     pub masqueraded: u32,
+    /// Where the packet goes next, if not to the host's stack.
+    pub next_hop: NextHop,
     /// The search for a source port.
     pub probe: Probe,
     /// The entry of the direction at hand.
@@ -278,6 +280,14 @@ pub fn drops(reason: DropReason) -> Option<*mut u64> {
 #[inline(always)]
 pub fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
+}
+
+/// The generation of the routes and neighbours.
+#[inline(always)]
+pub fn route_generation() -> Option<u32> {
+    let settings = SETTINGS.get_ptr(0)?;
+    // SAFETY: a pointer into a map value; volatile because the agent changes it.
+    Some(unsafe { core::ptr::read_volatile(&raw const (*settings).route_generation) })
 }
 
 /// What the agent knows of an interface; `None` if svc-lb does not serve it.

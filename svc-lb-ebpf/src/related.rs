@@ -31,26 +31,30 @@ pub fn flow<A: Family>(key: &FlowKey<A>, now: u32) -> Result<&'static Flow<A>, E
     peek(key, now).filter(|flow| !flow.has(Flow::<A>::BYPASS)).ok_or(Exception::NotOurs)
 }
 
-/// Where a packet with these addresses goes if its flow's packets are sent on by svc-lb itself. Asked
-/// before anything of it is changed.
+/// Where a packet with these addresses goes if its flow's packets have a next hop. Asked before anything of
+/// it is changed.
 #[inline(always)]
 pub fn next_hop<P: Packet, A: Family>(
     packet: P,
     headers: &Headers<A>,
     flow: &Flow<A>,
     to: &Tuple<A>,
-) -> Result<Option<NextHop<A>>, Exception> {
-    if !flow.leaves_by_itself() {
-        return Ok(None);
-    }
-    if headers.hop_limit <= 1 {
+) -> Result<Option<&'static NextHop>, Exception> {
+    if flow.leaves_by_itself() && headers.hop_limit <= 1 {
         return Err(Exception::Drop(DropReason::TimeExceeded));
     }
-    if !flow.has(Flow::<A>::ROUTED) {
+    if !flow.has_next_hop() {
         return Ok(None);
     }
-    let hop = route::next_hop(packet, to, headers.key.protocol);
-    hop.map(Some).ok_or(Exception::Drop(DropReason::Unroutable))
+    let hop = route::look_up(packet, to, headers.key.protocol);
+    if !flow.has(Flow::<A>::ROUTED) {
+        return Ok(hop.filter(|hop| hop.is_resolved()));
+    }
+    let hop = hop.ok_or(Exception::Drop(DropReason::Unroutable))?;
+    if headers.length > hop.mtu {
+        return Err(Exception::Drop(DropReason::TooLong));
+    }
+    Ok(Some(hop))
 }
 
 /// Gives the IP header the addresses of a tuple, as a hop of the flow's way would.
@@ -66,10 +70,11 @@ pub fn readdress<P: Packet, A: Family>(packet: &P, flow: &Flow<A>, to: &Tuple<A>
 pub fn send<P: Packet, A: Family>(
     packet: &P,
     flow: &Flow<A>,
-    hop: Option<&NextHop<A>>,
+    hop: Option<&NextHop>,
 ) -> Result<P::Verdict, Exception> {
     match hop {
-        Some(hop) => packet.send_to(hop),
+        Some(hop) if flow.has(Flow::<A>::ROUTED) => packet.send_to::<A>(hop),
+        Some(hop) => packet.switch_to(hop).map(|()| P::NEXT),
         None if flow.has(Flow::<A>::RETURNED) => packet.send_back(),
         None => Ok(P::NEXT),
     }

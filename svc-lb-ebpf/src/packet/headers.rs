@@ -26,6 +26,16 @@ pub struct Ethernet {
     pub ether_type: u16,
 }
 
+impl Ethernet {
+    /// Whether the frame is addressed so; word by word: a comparison of arrays would become a call to
+    /// `bcmp`, a byte loop in BPF.
+    #[inline(always)]
+    pub fn is_for(&self, [x, y, z]: [u16; 3]) -> bool {
+        let [a, b, c] = self.destination;
+        (a ^ x) | (b ^ y) | (c ^ z) == 0
+    }
+}
+
 /// The headers of a packet that may concern svc-lb.
 ///
 /// They are kept in a map: what the verifier knows of a number is forgotten there, so that it need not
@@ -59,7 +69,8 @@ pub struct Icmp {
     pub kind: u8,
     pub code: u8,
     pub checksum: u16,
-    pub unused: u32,
+    /// The MTU of the way, if the packet is longer (RFC 1191, RFC 4443).
+    pub mtu: u32,
 }
 
 /// A TCP header without options (RFC 9293).

@@ -2,7 +2,7 @@
 
 use super::Packet;
 use crate::{exception::Exception, maps::Maps};
-use aya_ebpf::bindings::{bpf_fib_lookup, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1};
+use aya_ebpf::bindings::bpf_fib_lookup;
 use network_types::{eth::EtherType, ip::IpProto};
 use svc_lb_common::{
     address::{Address, Ipv4, Ipv6, Tuple},
@@ -47,6 +47,10 @@ pub trait Family: Maps {
     const ICMP: u8;
     /// ICMP type and code of port unreachable.
     const PORT_UNREACHABLE: (u8, u8);
+    /// ICMP type and code of a TTL or hop limit that ended in transit.
+    const TIME_EXCEEDED: (u8, u8);
+    /// ICMP type and code of a packet that is longer than the way takes.
+    const TOO_LONG: (u8, u8);
 
     /// The part of the header that a rewrite changes, without holes.
     type Rewritten: Copy;
@@ -82,12 +86,6 @@ pub trait Family: Maps {
 
     /// Writes source and destination into a routing query.
     fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>);
-
-    /// The next hop that a routing query found.
-    fn next_hop(query: &bpf_fib_lookup) -> Self;
-
-    /// The address as a neighbour to redirect to.
-    fn neighbour(self) -> bpf_redir_neigh;
 }
 
 /// The 32 bits that end a pseudo-header: length and protocol, in the byte order of the packet.
@@ -133,6 +131,8 @@ impl Family for Ipv4 {
     const AF: u8 = 2;
     const ICMP: u8 = IpProto::Icmp as u8;
     const PORT_UNREACHABLE: (u8, u8) = (3, 3);
+    const TIME_EXCEEDED: (u8, u8) = (11, 0);
+    const TOO_LONG: (u8, u8) = (3, 4);
 
     type Rewritten = Ipv4Rewritten;
     const REWRITTEN_OFFSET: usize = 8;
@@ -238,20 +238,6 @@ impl Family for Ipv4 {
         query.__bindgen_anon_3.ipv4_src = tuple.source.0;
         query.__bindgen_anon_4.ipv4_dst = tuple.destination.0;
     }
-
-    #[inline(always)]
-    fn next_hop(query: &bpf_fib_lookup) -> Self {
-        // SAFETY: every member of the union is an integer, valid for every bit pattern.
-        Self(unsafe { query.__bindgen_anon_4.ipv4_dst })
-    }
-
-    #[inline(always)]
-    fn neighbour(self) -> bpf_redir_neigh {
-        bpf_redir_neigh {
-            nh_family: u32::from(Self::AF),
-            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [self.0, 0, 0, 0] },
-        }
-    }
 }
 
 #[repr(C)]
@@ -295,6 +281,8 @@ impl Family for Ipv6 {
     const AF: u8 = 10;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const PORT_UNREACHABLE: (u8, u8) = (1, 4);
+    const TIME_EXCEEDED: (u8, u8) = (3, 0);
+    const TOO_LONG: (u8, u8) = (2, 0);
 
     type Rewritten = Ipv6Rewritten;
     const REWRITTEN_OFFSET: usize = 4;
@@ -411,20 +399,6 @@ impl Family for Ipv6 {
     fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>) {
         query.__bindgen_anon_3.ipv6_src = tuple.source.0;
         query.__bindgen_anon_4.ipv6_dst = tuple.destination.0;
-    }
-
-    #[inline(always)]
-    fn next_hop(query: &bpf_fib_lookup) -> Self {
-        // SAFETY: every member of the union is an integer, valid for every bit pattern.
-        Self(unsafe { query.__bindgen_anon_4.ipv6_dst })
-    }
-
-    #[inline(always)]
-    fn neighbour(self) -> bpf_redir_neigh {
-        bpf_redir_neigh {
-            nh_family: u32::from(Self::AF),
-            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: self.0 },
-        }
     }
 }
 

@@ -89,11 +89,21 @@ pub trait Packet: Copy {
         segment: u64,
     ) -> Result<(), Exception>;
 
+    /// Bytes from the IP header on of the longest packet that this one is on the wire: the kernel
+    /// carries several TCP segments in one.
+    fn length_on_wire<A: Family>(&self, headers: &Headers<A>) -> Result<u32, Exception>;
+
     /// Whether this hook can send the packet to a next hop.
-    fn can_send_to<A: Family>(&self, hop: &NextHop<A>) -> bool;
+    fn can_send_to(&self, hop: &NextHop) -> bool;
 
     /// Sends the packet to a next hop.
-    fn send_to<A: Family>(&self, hop: &NextHop<A>) -> Result<Self::Verdict, Exception>;
+    fn send_to<A: Family>(&self, hop: &NextHop) -> Result<Self::Verdict, Exception>;
+
+    /// Addresses the frame to another port of the bridge that it came in by.
+    #[inline(always)]
+    fn switch_to(&self, hop: &NextHop) -> Result<(), Exception> {
+        self.store(0, &hop.destination)
+    }
 
     /// Sends the packet back out of the interface that it came in by, to the link-layer address that
     /// it came from.
