@@ -31,8 +31,8 @@ pub fn flow<A: Family>(key: &FlowKey<A>, now: u32) -> Result<&'static Flow<A>, E
     peek(key, now).filter(|flow| !flow.has(Flow::<A>::BYPASS)).ok_or(Exception::NotOurs)
 }
 
-/// Where a packet with these addresses goes if its flow's packets have a next hop. Asked before anything of
-/// it is changed.
+/// Where a packet with these addresses goes if its flow's packets pass the host's stack by. Asked before
+/// anything of it is changed.
 #[inline(always)]
 pub fn next_hop<P: Packet, A: Family>(
     packet: P,

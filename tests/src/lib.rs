@@ -48,6 +48,7 @@ pub mod network;
 pub mod nftables;
 pub mod offload;
 pub mod overlay;
+pub mod path_mtu;
 pub mod ping;
 pub mod plan;
 pub mod pods;

@@ -69,7 +69,7 @@ pub struct Icmp {
     pub kind: u8,
     pub code: u8,
     pub checksum: u16,
-    /// The MTU of the way, if the packet is longer (RFC 1191, RFC 4443).
+    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443).
     pub mtu: u32,
 }
 
