@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use svc_lb::compile::Family;
 use svc_lb_tests::{
-    Host, Namespace, Rig, Service, Xdp,
+    Host, Rig, Service, Xdp,
     frame::verify_checksums,
     host::INTERFACE,
     icmp::{IcmpError, TOO_LONG},
@@ -17,7 +17,8 @@ use svc_lb_tests::{
 };
 
 with_and_without_xdp!(
-    a_client_outside_reaches_backends_behind_a_narrow_link,
+    a_client_outside_reaches_a_local_backend_behind_a_narrow_link,
+    a_client_outside_reaches_a_remote_backend_behind_a_narrow_link,
     a_pod_reaches_backends_behind_a_narrow_link,
 );
 
@@ -26,41 +27,43 @@ const NARROW: u32 = 1280;
 /// Bytes moved each way: many segments.
 const AMOUNT: usize = 1_000_001;
 
-fn a_client_outside_reaches_backends_behind_a_narrow_link(xdp: Xdp) -> Result<()> {
+fn a_client_outside_reaches_a_local_backend_behind_a_narrow_link(xdp: Xdp) -> Result<()> {
     let rig = Rig::routed().xdp(xdp).start()?;
-    for (backend, router) in backends(&rig)? {
-        let service = Service::number(1).behind([&backend]);
-        rig.apply(&[&service])?;
-        let targets = FAMILIES.map(|family| rig.node_port(&service, family));
-        learns(rig.client(), targets, router)?;
-    }
-    Ok(())
+    let backend = rig.pod("backend")?;
+    reaches_by_node_port(&rig, &backend, rig.node())
+}
+
+fn a_client_outside_reaches_a_remote_backend_behind_a_narrow_link(xdp: Xdp) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).start()?;
+    let backend = rig.remote_pod("backend")?;
+    reaches_by_node_port(&rig, &backend, &rig.network().node2)
+}
+
+fn reaches_by_node_port(rig: &Rig, backend: &Host, its_node: &Host) -> Result<()> {
+    narrow(its_node, backend)?;
+    let service = Service::number(1).behind([backend]);
+    rig.apply(&[&service])?;
+    let targets = FAMILIES.map(|family| rig.node_port(&service, family));
+    learns(rig.client(), targets, its_node)
 }
 
 fn a_pod_reaches_backends_behind_a_narrow_link(xdp: Xdp) -> Result<()> {
     let rig = Rig::routed().xdp(xdp).start()?;
-    let pod = rig.pod("pod")?;
-    for (backend, router) in backends(&rig)? {
-        let service = Service::number(1).behind([&backend]);
-        rig.apply(&[&service])?;
-        let targets = FAMILIES.map(|family| service.cluster_ip(family));
-        learns(&pod, targets, router)?;
+    let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
+    // What a host has learnt, it keeps for an address: each backend has a ClusterIP of its own.
+    let ways = [(1, &local, rig.node()), (2, &remote, &rig.network().node2)];
+    let services = ways.map(|(number, backend, _)| Service::number(number).behind([backend]));
+    rig.apply(&services.each_ref())?;
+    for ((_, backend, its_node), service) in ways.into_iter().zip(&services) {
+        narrow(its_node, backend)?;
+        learns(&pod, FAMILIES.map(|family| service.cluster_ip(family)), its_node)?;
     }
     Ok(())
 }
 
-/// A backend behind a narrow link on each node, and the node that forwards to it.
-fn backends(rig: &Rig) -> Result<[(Host, &Host); 2]> {
-    let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
-    let (node, node2) = (rig.node(), &rig.network().node2);
-    narrow(node.namespace(), &local)?;
-    narrow(node2.namespace(), &remote)?;
-    Ok([(local, node), (remote, node2)])
-}
-
 /// Makes the link to a pod narrow. The pod sends nothing longer, but its peers do not learn so from it.
-fn narrow(node: &Namespace, pod: &Host) -> Result<()> {
-    links::configure(node, async |links| links.mtu(&veth(pod.name()), NARROW).await)?;
+fn narrow(node: &Host, pod: &Host) -> Result<()> {
+    links::configure(node.namespace(), async |links| links.mtu(&veth(pod.name()), NARROW).await)?;
     links::configure(pod.namespace(), async |links| {
         for everything in everything() {
             let gateway = POD_GATEWAYS.of(Family::of(everything.addr()));
