@@ -4,28 +4,18 @@
 use crate::{
     exception::Exception,
     maps,
-    packet::{Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
+    packet::{Family, Headers, Icmp, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
 };
 use svc_lb_common::{
     checksum,
     counters::DropReason,
     flow::{TCP, TcpFlags},
+    fragment::Piece,
 };
 
 /// How many 32-bit words of a packet an ICMP error quotes at the most: its IP header with all that may
 /// follow it, and eight bytes of the transport header, which hold the ports (RFC 792).
 const QUOTED_WORDS: usize = (MAX_NETWORK_LENGTH + 8) / size_of::<u32>();
-
-/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Icmp {
-    kind: u8,
-    code: u8,
-    checksum: u16,
-    /// The MTU of the way, if the packet is longer (RFC 1191, RFC 4443).
-    mtu: u32,
-}
 
 /// Tells the packet's sender why it goes no further. An exception that its sender is not told of stays
 /// as it is.
@@ -36,7 +26,10 @@ pub fn to<P: Packet, A: Family>(
     exception: Exception,
 ) -> Result<P::Verdict, Exception> {
     let (kind, source, mtu) = match exception {
-        Exception::Reject if headers.key.protocol == TCP => return reset(packet, headers),
+        // A RST is made of a whole segment.
+        Exception::Reject if headers.key.protocol == TCP && headers.piece == Piece::Whole => {
+            return reset(packet, headers);
+        }
         Exception::Reject => (A::PORT_UNREACHABLE, headers.key.tuple.destination, 0),
         Exception::TimeExceeded => (A::TIME_EXCEEDED, node_address(packet)?, 0),
         Exception::TooLong => {

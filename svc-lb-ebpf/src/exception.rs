@@ -9,6 +9,9 @@ use svc_lb_common::counters::DropReason;
 pub enum Exception {
     /// It does not concern svc-lb, or another program finishes it: it stays as it is.
     NotOurs,
+    /// It belongs to a flow, if at all, by what another packet says: a fragment that is not the first, or
+    /// an ICMP error. Only in tc; what was parsed of it is in the map.
+    Related,
     /// There is nobody to answer it: its sender is told so.
     Reject,
     /// Its TTL or hop limit ends here: its sender is told so.

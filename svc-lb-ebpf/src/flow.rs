@@ -127,6 +127,16 @@ pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Option<Found<A>> {
     Some(found)
 }
 
+/// The live flow with a key, for a packet that is not the flow's own: nothing of the flow changes.
+#[inline(always)]
+pub fn peek<A: Maps>(key: &FlowKey<A>, now: u32) -> Option<&'static Flow<A>> {
+    let found = lookup(key, now)?;
+    if found.last_seen() != now && is_expired(&found, key, now) {
+        return None;
+    }
+    Some(found.flow())
+}
+
 /// Whether a flow is past its timeout, by the later of its two entries.
 #[inline(never)]
 fn is_expired<A: Maps>(found: &Found<A>, key: &FlowKey<A>, now: u32) -> bool {

@@ -4,8 +4,9 @@ use crate::{
     answer, clock, config,
     exception::Exception,
     flow::{self, Found},
-    frontend, maps, nat,
+    fragment, frontend, maps, nat,
     packet::{self, Family, Headers, Packet},
+    related,
     route::{self, NextHop},
     select, stats,
 };
@@ -14,6 +15,7 @@ use svc_lb_common::{
     address::{Ipv4, Ipv6},
     counters::{DropReason, Program},
     flow::{Flow, FlowKey, Hook, UDP},
+    fragment::Piece,
     frontend::Frontend,
 };
 
@@ -34,7 +36,11 @@ pub fn run<P: Packet>(packet: P, hook: Hook, program: Program) -> P::Verdict {
 /// be more than a program may have.
 #[inline(always)]
 fn family<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> P::Verdict {
-    match translate::<P, A>(packet, hook, program) {
+    let outcome = match translate::<P, A>(packet, hook, program) {
+        Err(Exception::Related) if !P::TC_FOLLOWS => related::translate::<P, A>(packet, program),
+        outcome => outcome,
+    };
+    match outcome {
         Ok(verdict) => verdict,
         Err(Exception::NotOurs) => P::NEXT,
         Err(exception) => conclude::<P, A>(packet, hook, exception, program),
@@ -79,6 +85,9 @@ fn translate<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> R
     };
     if flow.has(Flow::<A>::BYPASS) {
         return Err(Exception::NotOurs);
+    }
+    if headers.piece == Piece::First && !P::TC_FOLLOWS {
+        fragment::remember(headers, now);
     }
     let verdict = send(packet, headers, flow, way)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);

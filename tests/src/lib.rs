@@ -56,6 +56,7 @@ pub mod rig;
 mod scenarios;
 pub mod server;
 pub mod topology;
+pub mod tun;
 pub mod wait;
 pub mod wire;
 pub mod xdp_pass;

@@ -9,7 +9,7 @@ mod ip;
 mod tc;
 mod xdp;
 
-pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Ports, Tcp, parse};
+pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;
@@ -65,8 +65,11 @@ pub trait Packet: Copy {
     /// the TTL or hop limit.
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception>;
 
-    /// Overwrites bytes.
+    /// Overwrites bytes, together with the checksum within the packet that makes up for the change.
     fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception>;
+
+    /// Overwrites bytes, where nothing within the packet makes up for the change.
+    fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception>;
 
     /// Cuts the frame to so many bytes.
     fn truncate(&self, length: u32) -> Result<(), Exception>;

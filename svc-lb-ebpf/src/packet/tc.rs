@@ -8,8 +8,8 @@ use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports, Tcp};
 use crate::{exception::Exception, maps, route::NextHop};
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode,
-        bpf_hdr_start_off::BPF_HDR_START_MAC,
+        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC,
+        bpf_adj_room_mode, bpf_hdr_start_off::BPF_HDR_START_MAC,
     },
     helpers::generated,
     programs::TcContext,
@@ -81,6 +81,17 @@ impl<const LINK_LENGTH: usize> TcPacket<LINK_LENGTH> {
             return Err(Exception::NotOurs);
         }
         self.store(0, &ethernet)
+    }
+
+    /// Overwrites bytes. `flags`: as of `bpf_skb_store_bytes`.
+    #[inline(always)]
+    fn store_bytes<T: Copy>(&self, offset: usize, value: &T, flags: u64) -> Result<(), Exception> {
+        let value = core::ptr::from_ref(value).cast::<c_void>();
+        // SAFETY: the context is this program's, and the value is as long as is said.
+        let result = unsafe {
+            generated::bpf_skb_store_bytes(self.context, offset as u32, value, size_of::<T>() as u32, flags)
+        };
+        if result == 0 { Ok(()) } else { Err(FAILED) }
     }
 
     /// Adds to what a transport checksum covers. `flags`: as of `bpf_l4_csum_replace`.
@@ -209,12 +220,12 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
 
     #[inline(always)]
     fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
-        let value = core::ptr::from_ref(value).cast::<c_void>();
-        // SAFETY: the context is this program's, and the value is as long as is said.
-        let result = unsafe {
-            generated::bpf_skb_store_bytes(self.context, offset as u32, value, size_of::<T>() as u32, 0)
-        };
-        if result == 0 { Ok(()) } else { Err(FAILED) }
+        self.store_bytes(offset, value, 0)
+    }
+
+    #[inline(always)]
+    fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
+        self.store_bytes(offset, value, u64::from(BPF_F_RECOMPUTE_CSUM))
     }
 
     #[inline(always)]

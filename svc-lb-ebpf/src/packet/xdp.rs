@@ -114,6 +114,11 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
+        self.store(offset, value)
+    }
+
+    #[inline(always)]
     fn truncate(&self, length: u32) -> Result<(), Exception> {
         let change = length.wrapping_sub(self.length()).cast_signed();
         // SAFETY: the context is this program's.
