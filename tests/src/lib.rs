@@ -34,6 +34,7 @@ pub mod bulk;
 pub mod conversation;
 pub mod counters;
 pub mod dial;
+pub mod finishers;
 pub mod frame;
 pub mod host;
 pub mod lan;
