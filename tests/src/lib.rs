@@ -30,6 +30,7 @@
 
 pub mod agent;
 pub mod binary;
+mod bpf;
 pub mod bulk;
 pub mod conversation;
 pub mod counters;
@@ -51,6 +52,7 @@ pub mod rig;
 pub mod routed;
 mod scenarios;
 pub mod server;
+pub mod tap;
 pub mod wait;
 pub mod wire;
 pub mod xdp_pass;
