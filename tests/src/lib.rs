@@ -52,6 +52,7 @@ pub mod rig;
 pub mod routed;
 mod scenarios;
 pub mod server;
+pub mod stream;
 pub mod tap;
 pub mod wait;
 pub mod wire;
