@@ -40,18 +40,20 @@ fn ports_are_reserved_beside_those_of_others_and_given_back_alone() -> Result<()
     cleanup(&rig)?;
     assert_eq!(reserved(&rig)?, "");
 
-    let others = "8080,12000-12010,32767-32800";
+    // A list that is longer than what a reader reads first.
+    let others = "8080,12000-12010,20000,21000,32767-32800,40000,41000-41005";
     rig.node().namespace().set_sysctl("ipv4/ip_local_reserved_ports", others)?;
     rig.start_agent()?;
-    assert_eq!(reserved(&rig)?, "8080,10000-32800");
+    assert_eq!(reserved(&rig)?, "8080,10000-32800,40000,41000-41005");
     // Others reserve more while it runs, and an agent that is started anew bears it.
-    rig.node().namespace().set_sysctl("ipv4/ip_local_reserved_ports", "8080,9090,10000-32800")?;
+    let more = "8080,9090,10000-32800,40000,41000-41005";
+    rig.node().namespace().set_sysctl("ipv4/ip_local_reserved_ports", more)?;
     rig.stop_agent(Signal::SIGKILL)?;
     rig.start_agent()?;
-    assert_eq!(reserved(&rig)?, "8080,9090,10000-32800");
+    assert_eq!(reserved(&rig)?, more);
     rig.stop_agent(Signal::SIGTERM)?;
     cleanup(&rig)?;
-    assert_eq!(reserved(&rig)?, "8080,9090,12000-12010,32767-32800");
+    assert_eq!(reserved(&rig)?, "8080,9090,12000-12010,20000,21000,32767-32800,40000,41000-41005");
     Ok(())
 }
 
