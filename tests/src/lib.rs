@@ -30,6 +30,7 @@
 
 pub mod agent;
 pub mod binary;
+mod bpf;
 pub mod bulk;
 pub mod conversation;
 pub mod counters;
@@ -56,6 +57,8 @@ pub mod programs;
 pub mod rig;
 mod scenarios;
 pub mod server;
+pub mod stream;
+pub mod tap;
 pub mod topology;
 pub mod tun;
 pub mod wait;
