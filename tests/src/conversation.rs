@@ -1,6 +1,6 @@
 //! What client and server say to each other once they are connected.
 
-use crate::{bulk, host::Host};
+use crate::{bulk, dial::Dial, host::Host};
 use std::{
     fmt,
     io::{self, BufRead, BufReader, Write},
@@ -134,22 +134,32 @@ pub enum Standing {
 impl Standing {
     /// Makes a new connection (UDP: socket), and asks once.
     pub fn begin(client: &Host, protocol: Protocol, target: SocketAddr) -> io::Result<Self> {
-        Ok(match protocol {
-            Protocol::Tcp => Self::Tcp(client.tcp(target).connect()?),
+        Self::by(&client.dial(protocol, target))
+    }
+
+    /// The same by a call that may say more.
+    pub fn by(dial: &Dial<'_>) -> io::Result<Self> {
+        Ok(match dial.protocol() {
+            Protocol::Tcp => Self::Tcp(dial.connect()?),
             Protocol::Udp => {
-                let exchange = client.udp(target).exchange()?;
+                let exchange = dial.exchange()?;
                 let answer = exchange.ask()?;
                 Self::Udp(exchange, answer)
             }
         })
     }
 
+    /// Who answered first, and whom it saw.
+    pub fn answer(&self) -> &Answer {
+        match self {
+            Self::Tcp(connection) => connection.answer(),
+            Self::Udp(_, answer) => answer,
+        }
+    }
+
     /// Who answered first.
     pub fn backend(&self) -> &str {
-        match self {
-            Self::Tcp(connection) => &connection.answer().by,
-            Self::Udp(_, answer) => &answer.by,
-        }
+        &self.answer().by
     }
 
     /// Asks once more; fails unless the same backend answers.

@@ -55,6 +55,11 @@ impl<'a> Dial<'a> {
         Self { namespace, protocol, target, source, patience: PATIENCE, threads: 1 }
     }
 
+    /// How it calls.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// From this port.
     pub fn from_port(mut self, port: u16) -> Self {
         self.source.set_port(port);

@@ -30,11 +30,13 @@
 
 pub mod agent;
 pub mod binary;
+mod bpf;
 pub mod bulk;
 pub mod conversation;
 pub mod counters;
 pub mod datagram;
 pub mod dial;
+pub mod finishers;
 pub mod frame;
 pub mod host;
 pub mod icmp;
@@ -57,6 +59,8 @@ pub mod programs;
 pub mod rig;
 mod scenarios;
 pub mod server;
+pub mod stream;
+pub mod tap;
 pub mod topology;
 pub mod traceroute;
 pub mod tun;

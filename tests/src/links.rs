@@ -21,6 +21,8 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
+mod field;
+
 /// Changes the network of a namespace.
 pub fn configure<T: Send>(
     namespace: &Namespace,

@@ -36,11 +36,21 @@ pub fn during(clients: &[Dial<'_>], happening: impl FnOnce(&Progress) -> Result<
     thread::scope(|scope| {
         let threads: Vec<_> =
             clients.iter().map(|client| scope.spawn(|| ask_on(client, &progress, &over))).collect();
+        let ending = Ending(&over);
         let happened = happening(&progress);
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         let tallies = threads.into_iter().map(join).collect::<Result<_>>()?;
         happened.map(|()| tallies)
     })
+}
+
+/// Ends what goes on in other threads, also when a scenario panics that they would be waited for.
+pub(crate) struct Ending<'a>(pub &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn ask_on(client: &Dial<'_>, progress: &Progress, over: &AtomicBool) -> Result<Tally> {

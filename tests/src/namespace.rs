@@ -7,6 +7,7 @@ use nix::{
 };
 use std::{
     fs::File,
+    io::{self, Read},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::process::CommandExt,
@@ -101,8 +102,15 @@ impl Namespace {
     /// The value in `/proc/sys/net/` + `path`.
     pub fn sysctl(&self, path: &str) -> Result<String> {
         let path = format!("/proc/sys/net/{path}");
-        let value = self.enter(|| std::fs::read_to_string(&path));
-        Ok(value.with_context(|| format!("{}: cannot read {path}", self.name))?.trim().to_owned())
+        // In one go: of a list of ports a second read gives nothing.
+        let read = || -> io::Result<Vec<u8>> {
+            let mut value = vec![0; 1 << 16];
+            let length = File::open(&path)?.read(&mut value)?;
+            value.truncate(length);
+            Ok(value)
+        };
+        let value = self.enter(read).with_context(|| format!("{}: cannot read {path}", self.name))?;
+        Ok(String::from_utf8_lossy(&value).trim().to_owned())
     }
 
     /// Reads a file of `/proc/net/`, which the kernel keeps for each namespace.

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use std::net::IpAddr;
 
+pub mod policy;
+
 const SUBSYSTEM_NFTABLES: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;

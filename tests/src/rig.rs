@@ -29,6 +29,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use svc_lb::compile::Family;
+use svc_lb_common::counters::Program;
 
 /// Where the agent finds its manifests, in its own `/run`.
 const MANIFESTS: &str = "services";
@@ -330,6 +331,19 @@ impl Rig {
         let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
         let found = interfaces.iter().find(|known| known["name"] == interface);
         Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
+    }
+
+    /// The interfaces of the node that a program is attached to.
+    pub fn served_by(&self, program: Program) -> Result<BTreeSet<String>> {
+        let status = self.json(&["status"])?;
+        let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
+        let is_attached = |one: &Value| one["program"] == program.name() && !one["by"].is_null();
+        let served = interfaces
+            .iter()
+            .filter(|known| known["attachments"].as_array().is_some_and(|all| all.iter().any(is_attached)));
+        served
+            .map(|known| Ok(known["name"].as_str().context("an interface without a name")?.to_owned()))
+            .collect()
     }
 
     /// Waits until what the agent does now is done: asked to read once more, it does so afterwards.
