@@ -10,7 +10,7 @@ use svc_lb_common::counters::Program::{
     self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
 };
 use svc_lb_tests::{
-    Host, Rig, Service, Xdp,
+    Host, Rig, Service, Topology, Xdp,
     datagram::fragments,
     frame::{Path, verify_checksums},
     icmp::{self, IcmpError, PORT_UNREACHABLE, TIME_EXCEEDED, TOO_LONG},
@@ -23,10 +23,11 @@ use svc_lb_tests::{
 };
 
 with_and_without_xdp!(
-    a_client_outside_hears_that_no_backend_listens,
-    a_pod_hears_that_no_backend_listens,
-    a_backend_hears_that_its_client_outside_is_gone,
-    a_backend_hears_that_its_client_pod_is_gone,
+    a_routed_network_carries_errors_both_ways,
+    a_bridge_that_netfilter_sees_carries_errors_both_ways,
+    a_bridge_that_netfilter_does_not_see_carries_errors_both_ways,
+    a_vxlan_carries_errors_both_ways,
+    two_uplinks_carry_errors_both_ways,
     traceroute_from_outside_shows_the_hops_to_a_backend,
     traceroute_from_a_pod_shows_the_hops_to_a_backend,
 );
@@ -34,27 +35,52 @@ with_and_without_xdp!(
 /// A port of backends where nobody listens unless the scenario does.
 const QUIET_PORT: u16 = 9;
 
-fn a_client_outside_hears_that_no_backend_listens(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
-    let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
-    for (backend, translator) in [(&local, TcUplinkEgress), (&remote, TcUplinkIngress)] {
-        let service = Service::number(1).and(backend, QUIET_PORT);
-        rig.apply(&[&service])?;
-        let targets = FAMILIES.map(|family| rig.node_port(&service, family));
-        hears_that_nobody_listens(&rig, rig.client(), targets, translator)?;
-    }
-    Ok(())
+fn a_routed_network_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
+    carries_errors_both_ways(Topology::Routed, xdp)
 }
 
-fn a_pod_hears_that_no_backend_listens(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
+fn a_bridge_that_netfilter_sees_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
+    carries_errors_both_ways(Topology::Bridged { netfilter: true }, xdp)
+}
+
+fn a_bridge_that_netfilter_does_not_see_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
+    carries_errors_both_ways(Topology::Bridged { netfilter: false }, xdp)
+}
+
+fn a_vxlan_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
+    carries_errors_both_ways(Topology::Vxlan, xdp)
+}
+
+fn two_uplinks_carry_errors_both_ways(xdp: Xdp) -> Result<()> {
+    carries_errors_both_ways(Topology::TwoUplinks, xdp)
+}
+
+/// Clients hear of backends that do not listen, and backends of clients that are gone.
+fn carries_errors_both_ways(topology: Topology, xdp: Xdp) -> Result<()> {
+    let rig = Rig::of(topology).xdp(xdp).start()?;
     let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
-    for (backend, translator) in [(&local, TcPodEgress), (&remote, TcPodEgress), (&pod, TcPodIngress)] {
+    let outside = rig.client();
+    // Who translates what a client hears, and what a backend hears. XDP leaves errors to tc.
+    let ways = [
+        (outside, &local, TcUplinkEgress, TcUplinkIngress),
+        (outside, &remote, TcUplinkIngress, TcUplinkIngress),
+        (&pod, &local, TcPodEgress, TcPodIngress),
+        (&pod, &remote, TcPodEgress, TcPodIngress),
+        (&pod, &pod, TcPodIngress, TcPodIngress),
+    ];
+    for (client, backend, to_client, to_backend) in ways {
         let service = Service::number(1).and(backend, QUIET_PORT);
         rig.apply(&[&service])?;
-        let targets = FAMILIES.map(|family| service.cluster_ip(family));
-        hears_that_nobody_listens(&rig, &pod, targets, translator)?;
+        let target = |family| match client.name() {
+            "pod" => service.cluster_ip(family),
+            _ => rig.node_port(&service, family),
+        };
+        let way = || format!("{topology}: {} and {}", client.name(), backend.name());
+        let targets = FAMILIES.map(target);
+        hears_that_nobody_listens(&rig, client, targets, to_client).with_context(way)?;
+        hears_that_the_client_is_gone(&rig, client, targets, backend, to_backend).with_context(way)?;
     }
+    assert_eq!(rig.losses(&[&pod, &local, &remote])?, [] as [String; 0]);
     Ok(())
 }
 
@@ -72,10 +98,10 @@ fn hears_that_nobody_listens(
             let exchange = client.udp(target).exchange()?;
             local = Some(exchange.local()?);
             let answer = exchange.ask().map_err(|error| error.kind());
-            assert_eq!(answer, Err(io::ErrorKind::ConnectionRefused), "{target}");
+            ensure!(answer == Err(io::ErrorKind::ConnectionRefused), "{target}: {answer:?}");
             Ok(())
         })?;
-        assert_eq!(work.replied_by(), [translator], "{target}");
+        ensure!(work.replied_by() == [translator], "{target}: {work:?}");
         let error = seen_at(&wire, |error| error.quoted_destination == target)?;
         assert_eq!((error.source, error.kind), (target.ip(), kind));
         assert_eq!(Some(error.quoted_source), local);
@@ -90,30 +116,6 @@ fn seen_at(wire: &Wire, wanted: impl Fn(&IcmpError) -> bool) -> Result<IcmpError
         let error = IcmpError::read(frame).filter(&wanted)?;
         Some(verify_checksums(frame).map(|()| error))
     })?
-}
-
-fn a_backend_hears_that_its_client_outside_is_gone(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
-    let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
-    for backend in [&local, &remote] {
-        let service = Service::number(1).and(backend, QUIET_PORT);
-        rig.apply(&[&service])?;
-        let targets = FAMILIES.map(|family| rig.node_port(&service, family));
-        hears_that_the_client_is_gone(&rig, rig.client(), targets, backend, TcUplinkIngress)?;
-    }
-    Ok(())
-}
-
-fn a_backend_hears_that_its_client_pod_is_gone(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
-    let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
-    for backend in [&local, &remote, &pod] {
-        let service = Service::number(1).and(backend, QUIET_PORT);
-        rig.apply(&[&service])?;
-        let targets = FAMILIES.map(|family| service.cluster_ip(family));
-        hears_that_the_client_is_gone(&rig, &pod, targets, backend, TcPodIngress)?;
-    }
-    Ok(())
 }
 
 /// The backend answers once; when the client's socket is closed, the backend's is refused.
@@ -135,10 +137,10 @@ fn hears_that_the_client_is_gone(
         let work = rig.work_of(|| {
             socket.send(b"anybody there?")?;
             let heard = socket.recv(&mut [0; 16]).map_err(|error| error.kind());
-            assert_eq!(heard, Err(io::ErrorKind::ConnectionRefused), "{target} and {}", backend.name());
+            ensure!(heard == Err(io::ErrorKind::ConnectionRefused), "{target}: {heard:?}");
             Ok(())
         })?;
-        assert_eq!(work.forwarded_by(), [translator], "{target} and {}", backend.name());
+        ensure!(work.forwarded_by() == [translator], "{target}: {work:?}");
     }
     Ok(())
 }
