@@ -218,13 +218,15 @@ fn entry(
         (Interface::SWITCHED_V4, past_netfilter.v4),
         (Interface::SWITCHED_V6, past_netfilter.v6),
     ];
-    let addresses: Vec<IpAddr> = interface.addresses.iter().map(ipnet::IpNet::addr).collect();
+    // What arrives at the port of a bridge is addressed to the bridge.
+    let host = bridge.unwrap_or(interface);
+    let addresses: Vec<IpAddr> = host.addresses.iter().map(ipnet::IpNet::addr).collect();
     Interface {
         addresses: pair(&addresses, node),
-        mac: bytemuck::cast(interface.mac.unwrap_or_default()),
+        mac: bytemuck::cast(host.mac.unwrap_or_default()),
         flags: flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag),
         index: interface.index,
-        master: bridge.map_or(interface.index, |bridge| bridge.index),
+        master: host.index,
         mtu: interface.mtu,
     }
 }
@@ -265,6 +267,7 @@ mod tests {
     fn a_pods_port_knows_its_bridge_and_what_that_switches_past_netfilter() {
         let bridge = node::Interface {
             index: 3,
+            mac: Some([2, 0, 0, 0, 0, 3]),
             past_netfilter: PastNetfilter { v4: true, v6: false },
             ..node::Interface::default()
         };
@@ -272,6 +275,7 @@ mod tests {
         let of = |role| entry(&port(role), Some(&bridge), false, AddressPair::default());
         let pod = of(Role::Pod(String::new()));
         assert_eq!((pod.master, pod.flags), (3, Interface::POD | Interface::SWITCHED_V4));
+        assert_eq!(bytemuck::bytes_of(&pod.mac), [2, 0, 0, 0, 0, 3], "the host is addressed so");
         assert_eq!(of(Role::Uplink(String::new())).flags, Interface::UPLINK, "only pods are switched to");
     }
 }
