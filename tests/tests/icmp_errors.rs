@@ -17,7 +17,7 @@ use svc_lb_tests::{
     plan::FAMILIES,
     programs::{FRONTEND, MAC, PORT, Programs},
     traceroute::{Hop, traceroute},
-    wait::SOON,
+    wait::{SOON, until},
     wire::{Sees, Wire},
     with_and_without_xdp,
 };
@@ -127,7 +127,7 @@ fn hears_that_the_client_is_gone(
     translator: Program,
 ) -> Result<()> {
     for target in targets {
-        let socket = backend.namespace().enter(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, QUIET_PORT)))?;
+        let socket = listen(backend)?;
         socket.set_read_timeout(Some(SOON))?;
         let exchange = client.udp(target).exchange()?;
         exchange.send(b"hello")?;
@@ -143,6 +143,18 @@ fn hears_that_the_client_is_gone(
         ensure!(work.forwarded_by() == [translator], "{target}: {work:?}");
     }
     Ok(())
+}
+
+/// A socket at the port where nobody listens otherwise.
+fn listen(backend: &Host) -> Result<UdpSocket> {
+    until("a free port", SOON, || {
+        let bind = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, QUIET_PORT));
+        match backend.namespace().enter(bind) {
+            // A process that is being started shares its parent's sockets until its program runs.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+            bound => Ok(Some(bound?)),
+        }
+    })
 }
 
 fn traceroute_from_outside_shows_the_hops_to_a_backend(xdp: Xdp) -> Result<()> {
