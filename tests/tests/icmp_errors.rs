@@ -1,19 +1,22 @@
 //! ICMP errors about translated packets reach whoever sent those, and speak of what it sent.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 use svc_lb::compile::{Family, Protocol};
-use svc_lb_common::counters::Program::{
-    self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+use svc_lb_common::counters::{
+    DropReason,
+    Program::{self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink},
 };
 use svc_lb_tests::{
     Host, Rig, Service, Topology, Xdp,
     datagram::fragments,
-    frame::{Path, verify_checksums},
+    frame::{Packet, Path, set_hop_limit, verify_checksums},
     icmp::{self, IcmpError, PORT_UNREACHABLE, TIME_EXCEEDED, TOO_LONG},
+    manifest::TARGET_PORT,
     plan::FAMILIES,
     programs::{FRONTEND, MAC, PORT, Programs},
     traceroute::{Hop, traceroute},
@@ -28,6 +31,7 @@ with_and_without_xdp!(
     a_bridge_that_netfilter_does_not_see_carries_errors_both_ways,
     a_vxlan_carries_errors_both_ways,
     two_uplinks_carry_errors_both_ways,
+    what_a_router_before_the_client_says_reaches_a_remote_backend_under_the_nodes_address,
     traceroute_from_outside_shows_the_hops_to_a_backend,
     traceroute_from_a_pod_shows_the_hops_to_a_backend,
 );
@@ -84,7 +88,8 @@ fn carries_errors_both_ways(topology: Topology, xdp: Xdp) -> Result<()> {
     Ok(())
 }
 
-/// The client's socket is refused, and what arrived looks as if the frontend had said so.
+/// The client's socket is refused, what arrived looks as if the frontend had said so, and the flow is as it
+/// was.
 fn hears_that_nobody_listens(
     rig: &Rig,
     client: &Host,
@@ -106,6 +111,11 @@ fn hears_that_nobody_listens(
         assert_eq!((error.source, error.kind), (target.ip(), kind));
         assert_eq!(Some(error.quoted_source), local);
         assert_eq!(error.destination, error.quoted_source.ip());
+        // An error tells of a flow, and is no packet of it.
+        let flows = rig.flows()?;
+        let its = |flow: &&Value| flow["source"] == error.quoted_source.to_string();
+        let states: Vec<_> = flows.iter().filter(its).map(|flow| &flow["state"]).collect();
+        assert_eq!(states, ["unreplied"], "{target}");
     }
     Ok(())
 }
@@ -155,6 +165,46 @@ fn listen(backend: &Host) -> Result<UdpSocket> {
             bound => Ok(Some(bound?)),
         }
     })
+}
+
+fn what_a_router_before_the_client_says_reaches_a_remote_backend_under_the_nodes_address(
+    xdp: Xdp,
+) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).start()?;
+    let backend = rig.remote_pod("backend")?;
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    let (client, node, mut drops) = (rig.client(), rig.node(), 0);
+    for (family, kind) in FAMILIES.into_iter().zip(TIME_EXCEEDED) {
+        let (wire, arrivals) = (client.wire(Sees::All)?, rig.network().node2.wire(Sees::All)?);
+        let target = rig.node_port(&service, family);
+        client.udp(target).ask()?;
+        let reply = wire.find(SOON, |frame| {
+            Packet::read(frame).filter(|packet| packet.source == target).map(|_| frame.to_vec())
+        })?;
+        let router: IpAddr = if family == Family::V4 { "203.0.113.9" } else { "2001:db8:9::9" }.parse()?;
+        let addresses = (router, target.ip());
+        let mut error = icmp::message((client.mac(), node.mac()), addresses, kind, &reply[IP..])?;
+        wire.send(&error)?;
+        let seen = seen_at(&arrivals, |error| error.kind == kind)?;
+        let pod = SocketAddr::new(backend.address(family), TARGET_PORT);
+        assert_eq!((seen.source, seen.destination), (node.address(family), pod.ip()));
+        assert_eq!((seen.quoted_source, seen.quoted_destination.ip()), (pod, node.address(family)));
+
+        // Nobody is told of an error that goes no further.
+        set_hop_limit(&mut error, 1)?;
+        let work = rig.work_of(|| {
+            wire.send(&error)?;
+            let before = drops;
+            until("a drop", SOON, || {
+                drops = rig.counters()?.drops(DropReason::TimeExceeded);
+                Ok((drops > before).then_some(()))
+            })
+        })?;
+        assert_eq!((work.dropped_by(), work.rejected_by()), (vec![TcUplinkIngress], vec![]));
+        assert_eq!(work.drops(DropReason::TimeExceeded), 1);
+    }
+    Ok(())
 }
 
 fn traceroute_from_outside_shows_the_hops_to_a_backend(xdp: Xdp) -> Result<()> {
@@ -360,23 +410,6 @@ fn an_error_about_a_later_fragment_leaves_as_it_came() -> Result<()> {
                 sent.after[offset] |= 8;
                 let error = sent.error(sent.receiver()?, PORT_UNREACHABLE[family], 8)?;
                 as_it_came(programs, TcPodEgress, &error, what)?;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// An error tells of a flow, and is no part of it.
-#[test]
-fn an_error_changes_nothing_of_the_flow() -> Result<()> {
-    Programs::with(|programs| {
-        for family in [0, 1] {
-            for (what, sent) in Sent::all(programs, family)? {
-                let error = sent.error(sent.receiver()?, PORT_UNREACHABLE[family], 8)?;
-                for _ in 0..3 {
-                    assert_ne!(programs.run(TcPodEgress, &error)?.frame, error, "{what}");
-                    assert_eq!(programs.run(TcPodIngress, &sent.before)?.frame, sent.after, "{what}");
-                }
             }
         }
         Ok(())
