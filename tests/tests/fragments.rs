@@ -202,6 +202,22 @@ fn a_fragment_of_tcp_changes_nothing_of_the_connection() -> Result<()> {
     })
 }
 
+/// Bytes behind the packet, as Ethernet has them behind short ones, are no header.
+#[test]
+fn a_first_fragment_without_a_whole_header_leaves_as_it_came() -> Result<()> {
+    Programs::with(|programs| {
+        for family in [0, 1] {
+            let mut fragment = fragments(&path(family, 42003).udp(&[7; 100])?, 94, 8)?.swap_remove(0);
+            let length = [14 + 3, 14 + 5][family];
+            fragment[length] -= 4;
+            as_it_came(programs, TcPodIngress, &fragment)?;
+            fragment[length] += 4;
+            assert_ne!(programs.run(TcPodIngress, &fragment)?.frame, fragment);
+        }
+        Ok(())
+    })
+}
+
 /// A fragment header does not make a fragment (RFC 6946).
 #[test]
 fn an_ipv6_datagram_in_one_fragment_is_a_whole_packet() -> Result<()> {
