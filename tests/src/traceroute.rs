@@ -25,8 +25,6 @@ use svc_lb::compile::Protocol;
 pub enum Hop {
     /// To this address, where its TTL or hop limit ended.
     Router(IpAddr),
-    /// To this address, which refused it.
-    Refused(IpAddr),
     /// To somebody who answered.
     Arrived,
 }
@@ -66,15 +64,10 @@ fn probe(protocol: Protocol, target: SocketAddr, limit: u32) -> Result<Hop> {
         socket.send(b"hello")?;
     }
     until("an answer", SOON, || {
-        if let Some(hop) = error(&socket)? {
-            return Ok(Some(hop));
-        }
-        // The server speaks first over TCP too.
         match socket.recv(&mut [MaybeUninit::uninit(); 64]) {
+            // The server speaks first over TCP too.
             Ok(_) => Ok(Some(Hop::Arrived)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            // It is in the error queue.
-            Err(_) => Ok(None),
+            Err(_) => error(&socket),
         }
     })
 }
@@ -83,12 +76,7 @@ fn probe(protocol: Protocol, target: SocketAddr, limit: u32) -> Result<Hop> {
 fn error(socket: &Socket) -> Result<Option<Hop>> {
     let mut quote = [0; 512];
     let mut buffers = [IoSliceMut::new(&mut quote)];
-    let mut control = nix::cmsg_space!(
-        libc::sock_extended_err,
-        libc::sockaddr_in6,
-        libc::sock_extended_err,
-        libc::sockaddr_in6
-    );
+    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
     let message = match recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),
         &mut buffers,
@@ -111,7 +99,6 @@ fn error(socket: &Socket) -> Result<Option<Hop>> {
     let (number, offender) = found.context("an error that names nobody")?;
     Ok(Some(match i32::try_from(number)? {
         libc::EHOSTUNREACH => Hop::Router(offender),
-        libc::ECONNREFUSED => Hop::Refused(offender),
         number => anyhow::bail!("{offender} says {}", io::Error::from_raw_os_error(number)),
     }))
 }
