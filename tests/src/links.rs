@@ -140,10 +140,8 @@ impl Links {
         let address = NeighbourAttribute::Destination(neighbour.into());
         let entries: Vec<_> = self.handle.neighbours().get().execute().try_collect().await?;
         let mut of_neighbour = entries.iter().filter(|entry| entry.attributes.contains(&address));
-        Ok(of_neighbour.any(|entry| {
-            use NeighbourState::{Failed, Incomplete, None};
-            !matches!(entry.header.state, Failed | Incomplete | None)
-        }))
+        let unknown = [NeighbourState::None, NeighbourState::Incomplete, NeighbourState::Failed];
+        Ok(of_neighbour.any(|entry| !unknown.contains(&entry.header.state)))
     }
 
     /// The host to which a VXLAN sends frames for a link-layer address.
