@@ -161,8 +161,8 @@ impl Agent {
     }
 
     /// The machine changed.
-    pub fn machine_changed(&mut self, machine: &Machine) {
-        self.machine.clone_from(machine);
+    pub fn machine_changed(&mut self, machine: Machine) {
+        self.machine = machine;
         // Many a route comes and goes that changes nothing here.
         if self.assign_roles() {
             self.tools.health.queued();
@@ -214,13 +214,20 @@ impl Agent {
             Ok(Swept { finished: false, .. }) => false,
             Ok(_) => {
                 self.tools.neighbours.confirm(self.tools.dataplane.used_neighbours());
-                self.watch_source_ports();
                 true
             }
             Err(error) => {
                 warn!("flows that are past their timeout were not deleted: {error}");
                 true
             }
+        }
+    }
+
+    /// Notices that connections find no source port, and that they find one again.
+    pub fn watch_source_ports(&mut self) {
+        let Ok(dropped) = self.tools.dataplane.dropped(DropReason::NoSourcePort) else { return };
+        if self.exhaustion.observe(dropped, Instant::now()) {
+            self.conclude();
         }
     }
 
@@ -258,14 +265,6 @@ impl Agent {
             self.tools.neighbours.keep(neighbours);
         }
         changed
-    }
-
-    /// Notices that connections find no source port, and that they find one again.
-    fn watch_source_ports(&mut self) {
-        let Ok(dropped) = self.tools.dataplane.dropped(DropReason::NoSourcePort) else { return };
-        if self.exhaustion.observe(dropped, Instant::now()) {
-            self.conclude();
-        }
     }
 
     /// Brings the maps to what the manifests and the machine ask for.

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long it may take to start: the kernel's verifier shares two processors with the other tests.
-const START: Duration = Duration::from_mins(1);
+pub const START: Duration = Duration::from_mins(1);
 
 /// What `run` prints when it serves.
 const READY: &str = "svc-lb ready";

@@ -5,6 +5,7 @@ use crate::{
     wait::{SOON, until},
 };
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
@@ -12,7 +13,7 @@ use rtnetlink::{
     packet_route::{
         address::{AddressAttribute, AddressFlags},
         link::{InfoData, InfoVeth, LinkAttribute},
-        neighbour::NeighbourFlags,
+        neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourState},
         route::{RouteAttribute, RouteMetric},
     },
 };
@@ -158,6 +159,15 @@ impl Links {
         request.execute().await.with_context(|| format!("neighbour {address} at {name}"))
     }
 
+    /// Whether the link-layer address of a neighbour is known.
+    pub async fn is_resolved(&self, neighbour: IpAddr) -> Result<bool> {
+        let address = NeighbourAttribute::Destination(neighbour.into());
+        let entries: Vec<_> = self.handle.neighbours().get().execute().try_collect().await?;
+        let mut of_neighbour = entries.iter().filter(|entry| entry.attributes.contains(&address));
+        let unknown = [NeighbourState::None, NeighbourState::Incomplete, NeighbourState::Failed];
+        Ok(of_neighbour.any(|entry| !unknown.contains(&entry.header.state)))
+    }
+
     /// The host to which a VXLAN sends frames for a link-layer address.
     pub async fn forwarding(&self, name: &str, mac: [u8; 6], host: IpAddr) -> Result<()> {
         let entry = self.handle.neighbours().add_bridge(index(name)?, &mac);
@@ -167,7 +177,6 @@ impl Links {
 
     /// The link-layer address of an interface.
     pub async fn mac(&self, name: &str) -> Result<[u8; 6]> {
-        use futures_util::TryStreamExt;
         let link = self.handle.link().get().match_index(index(name)?).execute().try_next().await?;
         link.into_iter()
             .flat_map(|link| link.attributes)

@@ -165,9 +165,9 @@ impl<A: Family> Headers<A> {
     }
 }
 
-/// Parses a frame; [`Exception::NotOurs`] if it is malformed, a fragment, or neither TCP nor UDP.
-///
-/// An ICMP message and a later fragment are [`Exception::Related`], and what was parsed of them is kept.
+/// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP nor UDP. In tc an ICMP message
+/// and a later fragment are [`Exception::Related`], and what was parsed of them is kept; in XDP they are not
+/// ours either, as no fragment is.
 #[inline(never)]
 pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Headers<A>, Exception> {
     packet.pull(P::NETWORK + A::HEADER_LENGTH + size_of::<Udp>());

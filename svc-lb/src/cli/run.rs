@@ -8,15 +8,16 @@ use crate::{
     dataplane::{self, Dataplane},
     health::Health,
     metrics::{Metrics, Scrapes},
-    node::{Change, Keeper, Roles, Sysctls, Watcher, check_ranges, range_conflict},
+    node::{Change, Keeper, Machine, NodeError, Roles, Sysctls, Watcher, check_ranges, range_conflict},
     server::serve,
     source::FileSource,
     state_dir::{Lock, StateDir},
     status::{self, Status},
 };
-use anyhow::bail;
+use anyhow::{Context, bail};
 use sd_notify::NotifyState;
 use std::{
+    collections::BTreeSet,
     fs, future,
     io::{self, IsTerminal, Write},
     process::ExitCode,
@@ -24,6 +25,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
     time::{self, Instant},
 };
 use tracing::{info, warn};
@@ -33,6 +35,8 @@ use tracing_subscriber::EnvFilter;
 const MEND_EVERY: Duration = Duration::from_secs(30);
 /// How often the flow tables are swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often it is counted what was dropped for want of a source port.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// How long to rest between two steps of a sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait for an agent that is about to end.
@@ -91,7 +95,7 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
 async fn follow(
     mut agent: Agent,
     mut source: FileSource,
-    mut watcher: Watcher,
+    watcher: Watcher,
     mut scrapes: Scrapes,
     mut signals: Signals,
 ) -> anyhow::Result<Agent> {
@@ -99,7 +103,12 @@ async fn follow(
     source.changed().await;
     agent.objects_changed(source.read());
     let mut mend = time::interval_at(Instant::now() + MEND_EVERY, MEND_EVERY);
+    let mut count = time::interval(COUNT_EVERY);
     let mut next_sweep = Instant::now() + SWEEP_EVERY;
+    let (changes, mut changed) = mpsc::channel(1);
+    let (mends, mended) = mpsc::channel(1);
+    // A reading takes as long as it takes: here, an event that came first would end it each time.
+    let watching = tokio::spawn(watch(watcher, changes, mended));
     let mut announced = false;
     loop {
         if let Some(status) = agent.ready().filter(|_| !announced) {
@@ -108,19 +117,20 @@ async fn follow(
         }
         tokio::select! {
             () = source.changed() => agent.objects_changed(source.read()),
-            changed = watcher.changed() => {
-                match changed? {
-                    Change::Ways => agent.ways_changed(),
-                    Change::Neighbours(links) => agent.neighbours_changed(&links),
-                    Change::Machine => agent.machine_changed(watcher.machine()),
-                }
-            }
+            change = changed.recv() => match change.context("nobody follows the interfaces any more")? {
+                Seen::Ways => agent.ways_changed(),
+                Seen::Neighbours(links) => agent.neighbours_changed(&links),
+                Seen::Machine(machine) => agent.machine_changed(machine),
+                Seen::Failed(error) => return Err(error.into()),
+            },
             _ = signals.hangup.recv() => agent.objects_changed(source.read()),
             () = until(agent.retry_at()) => agent.retry(),
             _ = mend.tick() => {
-                watcher.mend();
+                // A mend that still waits is as good as another.
+                let _ = mends.try_send(());
                 agent.mend();
             }
+            _ = count.tick() => agent.watch_source_ports(),
             () = time::sleep_until(next_sweep) => {
                 let rest = if agent.sweep() { SWEEP_EVERY } else { SWEEP_PAUSE };
                 next_sweep = Instant::now() + rest;
@@ -130,7 +140,39 @@ async fn follow(
             _ = signals.interrupt.recv() => break,
         }
     }
+    watching.abort();
     Ok(agent)
+}
+
+/// What the watcher has seen.
+enum Seen {
+    Ways,
+    Neighbours(BTreeSet<u32>),
+    Machine(Machine),
+    Failed(NodeError),
+}
+
+/// Tells what changes, until nobody listens.
+async fn watch(mut watcher: Watcher, changes: mpsc::Sender<Seen>, mut mends: mpsc::Receiver<()>) {
+    loop {
+        let change = tokio::select! {
+            change = watcher.changed() => change,
+            Some(()) = mends.recv() => {
+                watcher.mend();
+                continue;
+            }
+        };
+        let seen = match change {
+            Ok(Change::Ways) => Seen::Ways,
+            Ok(Change::Neighbours(links)) => Seen::Neighbours(links),
+            Ok(Change::Machine) => Seen::Machine(watcher.machine().clone()),
+            Err(error) => Seen::Failed(error),
+        };
+        let failed = matches!(seen, Seen::Failed(_));
+        if changes.send(seen).await.is_err() || failed {
+            return;
+        }
+    }
 }
 
 /// Waits for a moment, or forever.

@@ -1,9 +1,9 @@
 //! Small manifests in, tables out.
 
-use super::{Compiled, NodeAddresses, Options, Ownership, compile, node_addresses};
+use super::{Compiled, NodeAddresses, Options, Ownership, compile, node_addresses, reach};
 use crate::{
     cluster::{Allocations, Joined, Ranges, join},
-    node::{Facts, Interface, Role},
+    node::{Facts, Interface, NodePortPlaces, Role},
     options::NodePortAddresses,
     source::read_text,
 };
@@ -176,6 +176,53 @@ fn the_nodes_internal_address_goes_before_those_of_uplinks() {
     assert_eq!(addresses(WEB, &Facts::default()), pair(None, None));
     let compiled = compiled_with(&(WEB.to_owned() + NODE), "primary");
     assert!(lines(&compiled).iter().any(|line| line.starts_with("NodePort 198.51.100.1:30080/TCP")));
+}
+
+#[test]
+fn other_nodes_their_pods_and_all_endpoints_must_be_reached() {
+    let other = "---
+kind: Node
+apiVersion: v1
+metadata: {name: node-3}
+spec: {podCIDR: 10.244.3.0/24, podCIDRs: [10.244.3.7/24, 'fd00:3::/64']}
+status:
+  addresses:
+  - {type: InternalIP, address: 198.51.100.3}
+  - {type: ExternalIP, address: 203.0.113.3}
+---
+kind: Node
+apiVersion: v1
+metadata: {name: node-4}
+spec: {podCIDR: 10.244.4.0/24}
+";
+    let cluster = joined(&(WEB.to_owned() + NODE + other)).cluster;
+    let options = |nodeport_addresses: &str| Options {
+        node_name: "node-1".to_owned(),
+        nodeport_addresses: nodeport_addresses.parse().expect("addresses"),
+    };
+    let reach = reach(&cluster, &options("primary"));
+    let primary = NodePortPlaces::Primary(vec!["198.51.100.1".parse().expect("an address")]);
+    assert_eq!(reach.node_ports, primary);
+    let nodes: Vec<(&str, Vec<String>)> = reach
+        .nodes
+        .iter()
+        .map(|(name, prefixes)| (name.as_str(), prefixes.iter().map(ToString::to_string).collect()))
+        .collect();
+    let prefixes = |list: &[&str]| list.iter().map(|&prefix| prefix.to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        nodes,
+        [
+            ("node-2", prefixes(&["198.51.100.2/32"])),
+            ("node-3", prefixes(&["198.51.100.3/32", "10.244.3.0/24", "fd00:3::/64"])),
+            ("node-4", prefixes(&["10.244.4.0/24"])),
+        ]
+    );
+    let endpoints =
+        cluster.services.iter().flat_map(|service| &service.ports).flat_map(|port| &port.endpoints);
+    assert!(!reach.backends.is_empty());
+    assert!(endpoints.into_iter().all(|endpoint| reach.backends.contains(&endpoint.address)));
+    let within = super::reach(&cluster, &options("198.51.100.0/24"));
+    assert_eq!(within.node_ports, NodePortPlaces::Within(vec!["198.51.100.0/24".parse().expect("a range")]));
 }
 
 fn service(name: &str, created: &str, spec: &str) -> String {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 use svc_lb_common::snat::PortRange;
@@ -19,6 +19,10 @@ const ROOT: &str = "/proc/sys";
 const RESERVED_PORTS: &str = "net/ipv4/ip_local_reserved_ports";
 /// The ports that the kernel gives to those who do not ask for one.
 const EPHEMERAL_PORTS: &str = "net/ipv4/ip_local_port_range";
+/// The longest value of an ordinary setting, in bytes.
+const ORDINARY: usize = 4096;
+/// The longest list of ports: every other one of all.
+const PORT_LIST: usize = 32768 * "65535,".len();
 /// What differs from one start of the machine to the next.
 const BOOT: &str = "kernel/random/boot_id";
 /// IPv6 forwarding of the whole network namespace.
@@ -271,7 +275,16 @@ pub(super) fn past_netfilter() -> PastNetfilter {
 /// A value, by its path below `/proc/sys`: a path, because names of interfaces may have dots. `None`
 /// where the kernel has no such setting, or the interface is gone.
 fn read(path: &str) -> Option<String> {
-    fs::read_to_string(Path::new(ROOT).join(path)).ok().map(|value| value.trim().to_owned())
+    read_up_to(ORDINARY, path)
+}
+
+/// A value of at most so many bytes. The kernel tells a value in one piece: what does not fit into the
+/// first read is cut off, even in the middle of a number, and a second read finds the end.
+fn read_up_to(length: usize, path: &str) -> Option<String> {
+    let mut value = vec![0; length];
+    let length = fs::File::open(Path::new(ROOT).join(path)).ok()?.read(&mut value).ok()?;
+    value.truncate(length);
+    Some(String::from_utf8(value).ok()?.trim().to_owned())
 }
 
 /// Sets a value. The end of line is for empty ones: a write of no bytes changes nothing. An interface
@@ -286,5 +299,5 @@ fn write(path: &str, value: &str) -> io::Result<()> {
 
 /// `net.ipv4.ip_local_reserved_ports`.
 fn reserved_ports() -> Option<PortSet> {
-    PortSet::parse(&read(RESERVED_PORTS)?)
+    PortSet::parse(&read_up_to(PORT_LIST, RESERVED_PORTS)?)
 }

@@ -3,12 +3,18 @@
 use super::{NODE, in_namespaces, open, options, tables};
 use crate::{
     dataplane::{Dataplane, Options, cleanup, syscall},
-    node::{Facts, Interface, Role},
+    node::{Facts, Interface, LinkLayer, Role},
     options::XdpMode,
     status::{Attachment, Hook},
 };
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 use svc_lb_common::{address::Address, interface as map};
 
 fn ip(words: &str) {
@@ -59,6 +65,11 @@ fn programs(name: &str) -> (Vec<u32>, Vec<u32>) {
         programs.iter().map(ProgramInfo::id).collect()
     };
     (at(TcAttachType::Ingress), at(TcAttachType::Egress))
+}
+
+/// What the slot of an interface says.
+fn entry(dataplane: &Dataplane, name: &str) -> map::Interface {
+    dataplane.maps.interfaces.range(map::slot(index(name)), 1).expect("an element")[0]
 }
 
 /// Whether an XDP program is attached, and in the stack instead of the driver.
@@ -249,9 +260,6 @@ fn the_programs_know_their_interface_before_they_are_attached_and_until_they_are
         veth("up0");
         veth("pod0");
         let native = Options { xdp_mode: XdpMode::Native, ..options(pin_dir) };
-        let entry = |dataplane: &Dataplane, name| {
-            dataplane.maps.interfaces.range(index(name), 1).expect("an element")[0]
-        };
         let mut dataplane = Dataplane::open(&native).expect("a dataplane");
         let mut up = uplink("up0", "veth");
         up.addresses = vec!["198.51.100.7/24".parse().expect("an address")];
@@ -312,7 +320,85 @@ fn what_somebody_else_detached_is_attached_again() {
         set(&mut dataplane, &[pod("pod0")]);
         assert_eq!(programs("pod0").0.len(), 1);
         fs::remove_file(pin).expect("a pin");
-        set(&mut dataplane, &[pod("pod0")]);
+        // The kernel takes its time to detach, and refuses the same program twice.
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while set(&mut dataplane, &[pod("pod0")]).iter().any(|(_, by)| by.is_none()) {
+            assert!(Instant::now() < give_up, "it is never attached again");
+        }
         assert!(pins(pin_dir.join("links")).contains(&"pod0-tc_pod_ingress".to_owned()));
+    });
+}
+
+#[test]
+fn a_link_without_ethernet_gets_programs_that_are_loaded_for_it() {
+    in_namespaces(|pin_dir| {
+        veth("up0");
+        ip("tuntap add tun0 mode tun");
+        let mut dataplane = open(pin_dir);
+        let is_loaded = |dataplane: &Dataplane| {
+            dataplane.ebpf.program("tc_l3_ingress").is_some_and(|program| program.fd().is_ok())
+        };
+        set(&mut dataplane, &[uplink("up0", "veth")]);
+        assert!(!is_loaded(&dataplane), "nobody needs it");
+        let tunnel = Interface { link_layer: LinkLayer::None, mac: None, ..uplink("tun0", "tun") };
+        let attached = set(&mut dataplane, std::slice::from_ref(&tunnel));
+        let expected =
+            [("tc_l3_ingress", Some(Hook::Tcx)), ("tc_l3_egress", Some(Hook::Tcx)), ("xdp_uplink", None)];
+        assert_eq!(attached, expected.map(|(program, by)| (program.to_owned(), by)));
+        assert!(is_loaded(&dataplane));
+        let flags = entry(&dataplane, "tun0").flags;
+        assert_eq!(flags, map::Interface::UPLINK | map::Interface::LAYER_3);
+        assert_eq!(pins(pin_dir.join("links")), ["tun0-tc_l3_egress", "tun0-tc_l3_ingress"]);
+        // The next agent puts its own programs in their place.
+        let mut next = open(pin_dir);
+        assert_eq!(set(&mut next, &[tunnel]).len(), 3);
+        assert_eq!(programs("tun0").0.len(), 1);
+    });
+}
+
+#[test]
+fn of_two_interfaces_with_one_slot_the_uplink_has_it_whoever_came_first() {
+    in_namespaces(|pin_dir| {
+        for (name, number) in [("pod0", 500), ("up0", 500 + map::INTERFACE_SLOTS)] {
+            ip(&format!("link add {name} index {number} type veth peer name {name}p"));
+        }
+        let others = |dataplane: &Dataplane| {
+            let mut others = dataplane.maps.other_interfaces.dump().expect("others");
+            others.sort_by_key(|(index, _)| *index);
+            others.into_iter().map(|(index, other)| (index, other.index, other.flags)).collect::<Vec<_>>()
+        };
+        let mut dataplane = open(pin_dir);
+        set(&mut dataplane, &[pod("pod0")]);
+        assert_eq!((entry(&dataplane, "pod0").index, others(&dataplane)), (500, vec![]));
+        set(&mut dataplane, &[pod("pod0"), uplink("up0", "veth")]);
+        assert_eq!(entry(&dataplane, "up0").index, index("up0"));
+        assert_eq!(others(&dataplane), [(500, 500, map::Interface::POD)]);
+        // The next agent knows them, and takes back what it does not serve.
+        let mut next = open(pin_dir);
+        set(&mut next, &[pod("pod0")]);
+        assert_eq!((entry(&next, "pod0").index, others(&next)), (500, vec![]));
+        set(&mut next, &[]);
+        assert_eq!(entry(&next, "pod0"), map::Interface::default());
+    });
+}
+
+#[test]
+fn the_generation_of_the_routes_goes_on_where_the_last_agent_left_it() {
+    in_namespaces(|pin_dir| {
+        veth("up0");
+        let generation = |dataplane: &Dataplane| {
+            dataplane.maps.settings.range(0, 1).expect("settings")[0].route_generation
+        };
+        let mut dataplane = open(pin_dir);
+        let first = generation(&dataplane);
+        assert_ne!(first, 0, "flows that know no next hop say 0");
+        dataplane.invalidate_next_hops().expect("a write");
+        assert_eq!(generation(&dataplane), first + 1);
+        set(&mut dataplane, &[uplink("up0", "veth")]);
+        let attached = generation(&dataplane);
+        assert!(attached > first + 1, "slots have others now");
+        set(&mut dataplane, &[uplink("up0", "veth")]);
+        assert_eq!(generation(&dataplane), attached, "nothing is new");
+        assert!(generation(&open(pin_dir)) > attached, "routes may have changed meanwhile");
     });
 }

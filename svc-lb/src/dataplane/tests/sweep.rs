@@ -6,9 +6,12 @@ use crate::dataplane::{
     maps::FamilyMaps,
     view::{Direction, View},
 };
+use crate::node::{Facts, Interface, Role};
+use std::process::Command;
 use svc_lb_common::{
-    address::{Address, Be16, Tuple},
-    flow::{Flow, FlowKey, Hook, State, TCP, UDP},
+    address::{Address, Be16, Ipv4, Tuple},
+    flow::{CachedNextHop, Flow, FlowKey, Hook, State, TCP, UDP},
+    interface,
 };
 
 /// Longer than every timeout but that of an established TCP connection.
@@ -109,6 +112,46 @@ fn a_sweep_in_steps_meets_every_flow() {
         assert!(found > 2000, "the table evicts by itself: {found}");
         assert_eq!(sweep(&mut dataplane), found);
         assert_eq!(dataplane.maps.v4.flows.count().expect("a count"), 0);
+    });
+}
+
+#[test]
+fn a_sweep_notes_the_neighbours_to_which_flows_have_sent_lately() {
+    in_namespaces(|pin_dir| {
+        let mut dataplane = open(pin_dir);
+        let name = "up0";
+        let made =
+            Command::new("ip").args(["link", "add", name, "type", "veth", "peer", "name", "far"]).status();
+        assert!(made.expect("iproute2 is installed").success());
+        let uplink = Interface {
+            index: nix::net::if_::if_nametoindex(name).expect("the interface"),
+            name: name.to_owned(),
+            mac: Some([2; 6]),
+            kind: "veth".to_owned(),
+            role: Role::Uplink(String::new()),
+            ..Interface::default()
+        };
+        let (index, facts) = (uplink.index, Facts { interfaces: vec![uplink] });
+        dataplane.set_interfaces(&facts, &[]).expect("an interface");
+        let now = dataplane.clock.now().expect("a clock");
+        let current = dataplane.interfaces.route_generation();
+        let slot = u16::try_from(interface::slot(index)).expect("a slot");
+        let add = |port: u16, age, generation: u32| {
+            let [mut forward, reply] = pair::<Ipv4>(port, (age, age), now);
+            forward.1.next_hop = CachedNextHop::new(slot, [port, 0, 0]);
+            forward.1.route_generation = generation;
+            dataplane.maps.v4.flows.set(&[forward, reply]).expect("a pair");
+        };
+        add(1, 0, current);
+        add(2, 20, current);
+        add(3, 0, current - 1);
+        let used = |dataplane: &mut Dataplane| {
+            sweep(dataplane);
+            let used = dataplane.used_neighbours().into_iter();
+            used.map(|(interface, mac)| (interface, u16::from_ne_bytes([mac[0], mac[1]]))).collect::<Vec<_>>()
+        };
+        assert_eq!(used(&mut dataplane), [(index, 1), (index, 2)], "but not where routes have changed since");
+        assert_eq!(used(&mut dataplane), [(index, 1)], "what was not used since the last sweep is not told");
     });
 }
 

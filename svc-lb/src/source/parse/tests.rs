@@ -102,6 +102,11 @@ fn other_kinds_are_checked_too() {
             "IP address",
         ),
         (
+            "kind: Node\napiVersion: v1\nmetadata: {name: a.b}\nspec: {podCIDRs: [10.0.0.0/8, 10.0.0.1]}\n",
+            "4:31: error",
+            "not a CIDR",
+        ),
+        (
             "kind: Endpoints\napiVersion: v1\nmetadata: {name: a}\nsubsets: [{addresses: [{ip: 169.254.0.1}]}]\n",
             "4:29: error",
             "link-local",
