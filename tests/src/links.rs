@@ -14,6 +14,7 @@ use rtnetlink::{
         address::{AddressAttribute, AddressFlags},
         link::{InfoData, InfoVeth, LinkAttribute},
         neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourState},
+        route::{RouteAttribute, RouteMetric},
     },
 };
 use std::{
@@ -127,6 +128,29 @@ impl Links {
             route = route.gateway(gateway)?.onlink();
         }
         self.handle.route().add(route.build()).execute().await.with_context(|| format!("route {destination}"))
+    }
+
+    /// In place of a route: one that takes packets of so many bytes at the most, and does not tell peers so
+    /// when it announces what segments they may send.
+    pub async fn narrow_route(
+        &self,
+        destination: IpNet,
+        name: &str,
+        gateway: IpAddr,
+        mtu: u32,
+    ) -> Result<()> {
+        /// What Ethernet takes, less the headers of IPv6 and TCP.
+        const SEGMENT: u32 = 1440;
+        let mut route = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(destination.addr(), destination.prefix_len())?
+            .output_interface(index(name)?)
+            .gateway(gateway)?
+            .onlink()
+            .build();
+        let metrics = vec![RouteMetric::Mtu(mtu), RouteMetric::Advmss(SEGMENT)];
+        route.attributes.push(RouteAttribute::Metrics(metrics));
+        let replaced = self.handle.route().add(route).replace().execute().await;
+        replaced.with_context(|| format!("narrow route {destination}"))
     }
 
     /// A neighbour that needs no resolution.
