@@ -36,6 +36,7 @@ pub mod conversation;
 pub mod counters;
 pub mod dial;
 pub mod frame;
+pub mod garbage;
 pub mod host;
 pub mod links;
 pub mod load;
