@@ -11,7 +11,7 @@ use std::{
 use svc_lb::{compile::Family, dataplane::view::Direction};
 use svc_lb_common::counters::{
     DropReason::ClusterIpFromUplink,
-    Program::{self, TcPodEgress, TcUplinkEgress, TcUplinkIngress, XdpUplink},
+    Program::{self, TcPodEgress, TcPodIngress, TcUplinkEgress, XdpUplink},
 };
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
@@ -86,6 +86,9 @@ impl Conversations {
 /// The payload of everything spoofed. No server answers it.
 const SPOOFED: &[u8] = b"quiet spoofed";
 
+/// Which of the frames is the datagram.
+const DATAGRAM: usize = 0;
+
 /// Whether a frame carries that payload.
 fn is_spoofed(frame: &[u8]) -> bool {
     Packet::read(frame).is_some_and(|packet| packet.payload == SPOOFED)
@@ -120,14 +123,20 @@ fn spoofed_packets_from_an_uplink_never_meet_a_pods_flow(xdp: Xdp) -> Result<()>
             assert_eq!(work.drops(ClusterIpFromUplink), frames.len() as u64, "{work:?}");
             assert_eq!((work.forwarded_by(), work.replied_by()), (vec![], vec![]));
 
-            // As the pod to the backend, and as the backend to the pod: nothing of svc-lb's at an
-            // uplink. What the host makes of it is the host's: rp_filter, where there is one.
+            // As the pod to the backend, and as the backend to the pod: no program at an uplink touches
+            // them. The host lets nobody pose as who is behind another interface, where it has an
+            // rp_filter, which IPv6 has not; beyond that they are what a real backend may send, and the
+            // pod's sequence numbers tell.
+            let strict = family == Family::V4 && backend.name() == "local";
             for (address, from_the_pod) in [(target, true), (target, false)] {
-                let frames = conversations.spoofed(macs, address, from_the_pod)?;
+                let mut frames = conversations.spoofed(macs, address, from_the_pod)?;
+                if !strict {
+                    frames.remove(DATAGRAM);
+                }
                 let work = rig.work_of(|| send_through(&rig, &wire, &frames))?;
-                assert_eq!((work.forwarded_by(), work.all_drops()), (vec![], 0));
-                assert!(!work.replied_by().iter().any(|by| [XdpUplink, TcUplinkIngress].contains(by)));
-                if family == Family::V4 && backend.name() == "local" {
+                let touched_by = [work.forwarded_by(), work.replied_by(), work.dropped_by()].concat();
+                assert!(touched_by.iter().all(|by| [TcPodIngress, TcPodEgress].contains(by)), "{work:?}");
+                if strict {
                     assert!(work.is_empty(), "{work:?}");
                     assert!(!at_the_pod.drain()?.iter().any(|frame| is_spoofed(frame)));
                     assert_eq!(flows(&rig)?, before);
@@ -286,8 +295,8 @@ fn garbage_changes_nothing_but_counters_in_any_program() -> Result<()> {
         let mut openings = BTreeSet::new();
         let mut dropped = 0;
         for family in [0, 1] {
-            let frames = bases(family)?;
-            for program in Program::ALL {
+            for (port, program) in (40000..).zip(Program::ALL) {
+                let frames = bases(family, port)?;
                 for _ in 0..TRIALS {
                     let mut frame = random.garble(&frames);
                     openings.extend(opening(&frame));
@@ -306,7 +315,7 @@ fn garbage_changes_nothing_but_counters_in_any_program() -> Result<()> {
         assert_eq!(statistics.drops.values().sum::<u64>(), dropped);
         assert_eq!(statistics.programs.values().map(|finished| finished.dropped).sum::<u64>(), dropped);
         let flows = view.flows()?;
-        assert!(flows.len() > 100, "the garbage is so bad that nothing was accepted");
+        assert!(flows.len() >= 2 * 2 * 2 * 3, "the garbage is so bad that nothing was accepted");
         for flow in flows.iter().filter(|flow| flow.direction == Direction::Forward) {
             let opening = (flow.source, flow.destination, flow.protocol == "TCP");
             assert!(openings.contains(&opening), "made by what opens nothing: {flow:?}");
@@ -317,16 +326,13 @@ fn garbage_changes_nothing_but_counters_in_any_program() -> Result<()> {
 
 /// Frames of a client for the frontend, for a port that it does not serve, and of a backend that nobody
 /// asked.
-fn bases(family: usize) -> Result<Vec<Vec<u8>>> {
+fn bases(family: usize, port: u16) -> Result<Vec<Vec<u8>>> {
     let clients: [IpAddr; 2] = ["198.51.100.7".parse()?, "2001:db8:7::7".parse()?];
     let client = |port| SocketAddr::new(clients[family], port);
     let frontend = |port| SocketAddr::new(programs::FRONTEND[family], port);
     let backend = SocketAddr::new(programs::BACKEND[family], programs::TARGET_PORT);
-    let ends = [
-        (client(40000), frontend(programs::PORT)),
-        (client(40000), frontend(9999)),
-        (backend, client(52222)),
-    ];
+    let ends =
+        [(client(port), frontend(programs::PORT)), (client(port), frontend(9999)), (backend, client(52222))];
     let mut frames = Vec::new();
     for (source, destination) in ends {
         frames.extend(garbage::frames(&Path { macs: (programs::MAC, programs::MAC), source, destination })?);
