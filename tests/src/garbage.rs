@@ -3,6 +3,7 @@
 use crate::frame::Path;
 use anyhow::Result;
 use etherparse::{TcpHeader, VlanId};
+use std::net::IpAddr;
 
 /// Where the IP header begins.
 const IP: usize = 14;
@@ -100,10 +101,10 @@ pub fn frames(path: &Path) -> Result<Vec<Vec<u8>>> {
 }
 
 /// Whether the bytes where a frame has its IP destination are those of an address: malformed or not.
-pub fn is_addressed_to(frame: &[u8], address: std::net::IpAddr) -> bool {
+pub fn is_addressed_to(frame: &[u8], address: IpAddr) -> bool {
     let (kind, offset, bytes) = match address {
-        std::net::IpAddr::V4(address) => (IPV4, IP + 16, address.octets().to_vec()),
-        std::net::IpAddr::V6(address) => (IPV6, IP + 24, address.octets().to_vec()),
+        IpAddr::V4(address) => (IPV4, IP + 16, address.octets().to_vec()),
+        IpAddr::V6(address) => (IPV6, IP + 24, address.octets().to_vec()),
     };
     frame.get(12..IP) == Some(&kind[..]) && frame.get(offset..offset + bytes.len()) == Some(&bytes[..])
 }
@@ -119,7 +120,7 @@ fn fragment(frame: &[u8], offset: u8, more: bool) -> Vec<u8> {
         frame[IP + 6] = if more { 0x20 } else { 0 };
         frame[IP + 7] = offset;
     } else {
-        insert_extension(&mut frame, FRAGMENT, &[0, 0, offset << 3 | u8::from(more), 0, 0, 0, 7]);
+        insert_extension(&mut frame, FRAGMENT, [0, 0, offset << 3 | u8::from(more), 0, 0, 0, 7]);
     }
     frame
 }
@@ -132,13 +133,13 @@ fn with_options(frame: &[u8]) -> Vec<u8> {
         frame[IP + 3] += 4;
         frame.splice(IP + 20..IP + 20, [1, 1, 1, 0]);
     } else {
-        insert_extension(&mut frame, 0, &[0, 1, 4, 0, 0, 0, 0]);
+        insert_extension(&mut frame, 0, [0, 1, 4, 0, 0, 0, 0]);
     }
     frame
 }
 
 /// Puts an extension header behind an IPv6 header; the number of what follows it goes before `rest`.
-fn insert_extension(frame: &mut Vec<u8>, number: u8, rest: &[u8; 7]) {
+fn insert_extension(frame: &mut Vec<u8>, number: u8, rest: [u8; 7]) {
     let next = std::mem::replace(&mut frame[IP + 6], number);
     frame[IP + 5] += 8;
     frame.splice(IP + 40..IP + 40, [&[next], &rest[..]].concat());
