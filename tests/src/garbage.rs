@@ -125,6 +125,33 @@ fn fragment(frame: &[u8], offset: u8, more: bool) -> Vec<u8> {
     frame
 }
 
+/// The whole packet that a first fragment is, as if nothing followed it; `None` if it is none.
+pub fn whole(frame: &[u8]) -> Option<Vec<u8>> {
+    let mut frame = frame.to_vec();
+    if frame.get(12..IP)? == IPV4 {
+        if frame.get(IP + 6..IP + 8)? != [0x20, 0] {
+            return None;
+        }
+        frame[IP + 6] = 0;
+    } else {
+        let fragment = frame.get(IP + 40..IP + 48)?.to_vec();
+        if frame[12..IP] != IPV6 || frame[IP + 6] != FRAGMENT || fragment[2..4] != [0, 1] {
+            return None;
+        }
+        frame[IP + 6] = fragment[0];
+        frame[IP + 5] = frame[IP + 5].checked_sub(8)?;
+        frame.drain(IP + 40..IP + 48);
+    }
+    // The length of UDP is that of all fragments.
+    let transport = if is_ipv4(&frame) { IP + 4 * usize::from(frame[IP] & 0x0f) } else { IP + 40 };
+    let udp = *frame.get(if is_ipv4(&frame) { IP + 9 } else { IP + 6 })? == 17;
+    if udp && frame.len() >= transport + 8 {
+        let length = (frame.len() - transport) as u16;
+        frame[transport + 4..transport + 6].copy_from_slice(&length.to_be_bytes());
+    }
+    Some(frame)
+}
+
 /// A packet with options: of the IPv4 header, or hop by hop.
 fn with_options(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();

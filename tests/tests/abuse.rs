@@ -94,13 +94,12 @@ fn is_spoofed(frame: &[u8]) -> bool {
     Packet::read(frame).is_some_and(|packet| packet.payload == SPOOFED)
 }
 
-/// Each flow of the table without its age.
+/// Each flow of the table and its state.
 fn flows(rig: &Rig) -> Result<BTreeSet<String>> {
-    let mut flows = rig.flows()?;
-    for flow in &mut flows {
-        flow["age"] = 0.into();
-    }
-    Ok(flows.iter().map(ToString::to_string).collect())
+    let keys = ["hook", "protocol", "source", "destination", "rewritten_source", "rewritten_destination"];
+    let flows = rig.flows()?;
+    let words = flows.iter().map(|flow| keys.iter().chain(&["state"]).map(|key| flow[key].to_string()));
+    Ok(words.map(|words| words.collect::<Vec<_>>().join(" ")).collect())
 }
 
 fn spoofed_packets_from_an_uplink_never_meet_a_pods_flow(xdp: Xdp) -> Result<()> {
@@ -278,9 +277,10 @@ fn is_ip(frame: &[u8]) -> bool {
     matches!(frame.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd]))
 }
 
-/// Source, destination, and whether it is TCP, of what may open a connection or exchange.
+/// Source, destination, and whether it is TCP, of what may open a connection or exchange: also the first
+/// fragment of it.
 fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, bool)> {
-    let packet = Packet::read(frame)?;
+    let packet = Packet::read(&garbage::whole(frame).unwrap_or_else(|| frame.to_vec()))?;
     let opens = packet.tcp.as_ref().is_none_or(|tcp| tcp.syn && !tcp.ack && !tcp.rst && !tcp.fin);
     opens.then_some((packet.source, packet.destination, packet.tcp.is_some()))
 }
