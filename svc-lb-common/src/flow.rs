@@ -138,6 +138,12 @@ impl<A: Address> Flow<A> {
         self.flags & (Self::ROUTED | Self::RETURNED) != 0
     }
 
+    /// Whether packets of this direction go to a next hop past the host's stack.
+    #[inline(always)]
+    pub const fn has_next_hop(&self) -> bool {
+        self.has(Self::ROUTED) || self.flags & (Self::SWITCHED | Self::REPLY) == Self::SWITCHED
+    }
+
     /// The key of the other direction.
     #[inline(always)]
     pub fn partner_key(&self, protocol: u16) -> FlowKey<A> {

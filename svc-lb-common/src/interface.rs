@@ -25,7 +25,8 @@ pub struct Interface {
     /// The interface's addresses: the source of connections that svc-lb sends out by it. Where the
     /// interface has none of a family: the node's.
     pub addresses: AddressPair,
-    /// The link-layer address; zero where there is none.
+    /// The link-layer address under which the host hears what arrives here: that of the bridge of which
+    /// this is a port, else its own; zero where there is none.
     pub mac: [u16; 3],
     /// Bits of [`Interface`]'s constants.
     pub flags: u16,

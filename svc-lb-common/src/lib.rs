@@ -4,6 +4,7 @@
 //! - [`address`]: IP addresses and ports as they stand in a packet, and the family they belong to
 //! - [`flow`]: one direction of a tracked connection, its partner, its state and timeouts
 //! - [`frontend`], [`service`], [`backend`]: what the agent compiled
+//! - [`fragment`]: how the fragments of a datagram are known again
 //! - [`selection`]: which slot a new flow gets
 //! - [`snat`]: which source port a translated flow tries
 //! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
@@ -20,6 +21,7 @@ pub mod checksum;
 pub mod config;
 pub mod counters;
 pub mod flow;
+pub mod fragment;
 pub mod frontend;
 pub mod interface;
 pub mod selection;

@@ -3,13 +3,21 @@
 use svc_lb_common::counters::DropReason;
 
 /// Why a packet does not simply go to its backend or client. What becomes of it is decided in
-/// one place, at the end of the pipeline.
+/// one place, at the end of the pipeline. It fits a register: the verifier takes no function whose
+/// arguments are only sometimes there.
 #[derive(Clone, Copy)]
 pub enum Exception {
     /// It does not concern svc-lb, or another program finishes it: it stays as it is.
     NotOurs,
+    /// It belongs to a flow, if at all, by what another packet says: a fragment that is not the first, or
+    /// an ICMP error. Only in tc; what was parsed of it is in the map.
+    Related,
     /// There is nobody to answer it: its sender is told so.
     Reject,
+    /// Its TTL or hop limit ends here: its sender is told so.
+    TimeExceeded,
+    /// It is longer than the way takes, to the next hop in the scratch: its sender is told so.
+    TooLong,
     /// It goes no further.
     Drop(DropReason),
 }

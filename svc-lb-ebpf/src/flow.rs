@@ -10,7 +10,7 @@ use crate::{
     packet::{Family, Headers},
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
-use svc_lb_common::flow::{Flow, FlowKey, State, TCP, UDP, is_past};
+use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, UDP, is_past};
 
 /// An entry of the flow table, in the table's memory: other processors read and write it too.
 pub struct Found<A: 'static> {
@@ -19,7 +19,7 @@ pub struct Found<A: 'static> {
 }
 
 impl<A: Maps> Found<A> {
-    /// The entry's fields. Of these only `last_seen` and `state` ever change.
+    /// The entry's fields. Of these only `last_seen`, `state` and what concerns the next hop ever change.
     #[inline(always)]
     pub fn flow(&self) -> &'static Flow<A> {
         // SAFETY: the pointer is a lookup's, so it points to a whole entry for as long as the program
@@ -44,6 +44,34 @@ impl<A: Maps> Found<A> {
     fn set_last_seen(&self, now: u32) {
         // SAFETY: as above.
         unsafe { core::ptr::write_volatile(&raw mut (*self.entry).last_seen, now) }
+    }
+
+    /// The next hop and the MTU as they were looked up in this second, while no route has changed.
+    #[inline(always)]
+    pub fn next_hop(&self, now: u32) -> Option<(CachedNextHop, u16)> {
+        let generation = maps::route_generation()?;
+        // SAFETY: as above.
+        let (kept_in, next_hop, mtu) = unsafe {
+            (
+                core::ptr::read_volatile(&raw const (*self.entry).route_generation),
+                core::ptr::read_volatile(&raw const (*self.entry).next_hop),
+                core::ptr::read_volatile(&raw const (*self.entry).mtu),
+            )
+        };
+        let holds = self.last_seen() == now && kept_in == generation && next_hop != CachedNextHop::default();
+        holds.then_some((next_hop, mtu))
+    }
+
+    /// Keeps a next hop for the rest of this second. Another processor may read the generation before
+    /// what goes with it, on machines that allow it: it then uses the old next hop until the second ends.
+    #[inline(always)]
+    pub fn keep_next_hop(&self, next_hop: CachedNextHop, mtu: u16, generation: u32) {
+        // SAFETY: as above.
+        unsafe {
+            core::ptr::write_volatile(&raw mut (*self.entry).mtu, mtu);
+            core::ptr::write_volatile(&raw mut (*self.entry).next_hop, next_hop);
+            core::ptr::write_volatile(&raw mut (*self.entry).route_generation, generation);
+        }
     }
 
     #[inline(always)]
@@ -97,6 +125,16 @@ pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Option<Found<A>> {
         return None;
     }
     Some(found)
+}
+
+/// The live flow with a key, for a packet that is not the flow's own: nothing of the flow changes.
+#[inline(always)]
+pub fn peek<A: Maps>(key: &FlowKey<A>, now: u32) -> Option<&'static Flow<A>> {
+    let found = lookup(key, now)?;
+    if found.last_seen() != now && is_expired(&found, key, now) {
+        return None;
+    }
+    Some(found.flow())
 }
 
 /// Whether a flow is past its timeout, by the later of its two entries.

@@ -7,13 +7,17 @@
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
 //! - [`frontend`], [`select`]: what a first packet is for, and which backend it gets
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
+//! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
+//!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
-//! - [`reject`]: TCP RST and ICMP errors
+//! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
 //! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "BPF has its atomics only as intrinsics"))]
 
+#[cfg(target_arch = "bpf")]
+mod answer;
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
@@ -25,7 +29,11 @@ mod exception;
 #[cfg(target_arch = "bpf")]
 mod flow;
 #[cfg(target_arch = "bpf")]
+mod fragment;
+#[cfg(target_arch = "bpf")]
 mod frontend;
+#[cfg(target_arch = "bpf")]
+mod icmp;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
@@ -37,7 +45,7 @@ mod pipeline;
 #[cfg(target_arch = "bpf")]
 mod programs;
 #[cfg(target_arch = "bpf")]
-mod reject;
+mod related;
 #[cfg(target_arch = "bpf")]
 mod route;
 #[cfg(target_arch = "bpf")]

@@ -1,6 +1,6 @@
 //! The maps, private behind functions that say what they are for.
 
-use crate::{flow::Place, packet::Headers, source_port::Probe};
+use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
@@ -11,6 +11,7 @@ use svc_lb_common::{
     backend::{Backend, MAX_BACKENDS},
     counters::{DropReason, Program, ProgramCounters, ServiceCounters},
     flow::{Flow, FlowKey},
+    fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     frontend::{Frontend, FrontendKey},
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
@@ -25,6 +26,8 @@ const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 /// A flow table.
 pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, FLOW_ENTRIES>;
+/// A table of datagrams in pieces.
+pub type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentPorts, MAX_FRAGMENTED>;
 /// A table of frontends.
 pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, FRONTENDS, NO_PREALLOC>;
 /// A table of backends.
@@ -38,6 +41,10 @@ static FLOWS_V6: Flows<Ipv6> = Flows::new();
 static NEW_FLOWS_V4: Flows<Ipv4> = Flows::new();
 #[btf_map]
 static NEW_FLOWS_V6: Flows<Ipv6> = Flows::new();
+#[btf_map]
+static FRAGMENTS_V4: Fragments<Ipv4> = Fragments::new();
+#[btf_map]
+static FRAGMENTS_V6: Fragments<Ipv6> = Fragments::new();
 #[btf_map]
 static FRONTENDS_V4: Frontends<Ipv4> = Frontends::new();
 #[btf_map]
@@ -76,17 +83,24 @@ static SCRATCH_V4: PerCpuArray<Scratch<Ipv4>, 1> = PerCpuArray::new();
 static SCRATCH_V6: PerCpuArray<Scratch<Ipv6>, 1> = PerCpuArray::new();
 
 #[btf_map]
-static HEADERS_V4: PerCpuArray<Headers<Ipv4>, 1> = PerCpuArray::new();
+static HEADERS_V4: PerCpuArray<Headers<Ipv4>, 2> = PerCpuArray::new();
 #[btf_map]
-static HEADERS_V6: PerCpuArray<Headers<Ipv6>, 1> = PerCpuArray::new();
+static HEADERS_V6: PerCpuArray<Headers<Ipv6>, 2> = PerCpuArray::new();
 
-/// Room for the making of a flow, which the stack has not.
+/// The element of `HEADERS_V4/6` for the packet at hand.
+const PACKET: u32 = 0;
+/// The element of `HEADERS_V4/6` for the packet that an ICMP error quotes.
+const QUOTED: u32 = 1;
+
+/// Room for the making of a flow, which the stack has not, and for what stages of the pipeline hand on.
 #[repr(C)]
 pub struct Scratch<A> {
     /// Where the flow goes.
     pub place: Place,
     /// 1: the client's address is replaced.
     pub masqueraded: u32,
+    /// Where the packet goes next, if not to the host's stack.
+    pub next_hop: NextHop,
     /// The search for a source port.
     pub probe: Probe,
     /// The entry of the direction at hand.
@@ -122,14 +136,16 @@ pub trait Maps: Address {
     fn flows() -> &'static Flows<Self>;
     /// Unfinished flows, while there are too many.
     fn new_flows() -> &'static Flows<Self>;
+    /// Datagrams in pieces.
+    fn fragments() -> &'static Fragments<Self>;
     /// Frontends.
     fn frontends() -> &'static Frontends<Self>;
     /// Backends.
     fn backends() -> &'static Backends<Self>;
     /// This processor's room for the making of a flow.
     fn scratch() -> Option<*mut Scratch<Self>>;
-    /// This processor's room for the headers of a packet.
-    fn headers() -> Option<*mut Headers<Self>>;
+    /// This processor's room for the headers of a packet, by its index.
+    fn headers(index: u32) -> Option<*mut Headers<Self>>;
 }
 
 impl Maps for Ipv4 {
@@ -140,6 +156,10 @@ impl Maps for Ipv4 {
     #[inline(always)]
     fn new_flows() -> &'static Flows<Self> {
         &NEW_FLOWS_V4
+    }
+    #[inline(always)]
+    fn fragments() -> &'static Fragments<Self> {
+        &FRAGMENTS_V4
     }
     #[inline(always)]
     fn frontends() -> &'static Frontends<Self> {
@@ -154,8 +174,8 @@ impl Maps for Ipv4 {
         SCRATCH_V4.get_ptr_mut(0)
     }
     #[inline(always)]
-    fn headers() -> Option<*mut Headers<Self>> {
-        HEADERS_V4.get_ptr_mut(0)
+    fn headers(index: u32) -> Option<*mut Headers<Self>> {
+        HEADERS_V4.get_ptr_mut(index)
     }
 }
 
@@ -167,6 +187,10 @@ impl Maps for Ipv6 {
     #[inline(always)]
     fn new_flows() -> &'static Flows<Self> {
         &NEW_FLOWS_V6
+    }
+    #[inline(always)]
+    fn fragments() -> &'static Fragments<Self> {
+        &FRAGMENTS_V6
     }
     #[inline(always)]
     fn frontends() -> &'static Frontends<Self> {
@@ -181,8 +205,8 @@ impl Maps for Ipv6 {
         SCRATCH_V6.get_ptr_mut(0)
     }
     #[inline(always)]
-    fn headers() -> Option<*mut Headers<Self>> {
-        HEADERS_V6.get_ptr_mut(0)
+    fn headers(index: u32) -> Option<*mut Headers<Self>> {
+        HEADERS_V6.get_ptr_mut(index)
     }
 }
 
@@ -198,7 +222,14 @@ pub fn scratch<A: Maps>() -> Option<&'static mut Scratch<A>> {
 #[inline(always)]
 pub fn headers<A: Maps>() -> Option<&'static mut Headers<A>> {
     // SAFETY: as above; only the parser writes to it.
-    A::headers().map(|headers| unsafe { &mut *headers })
+    A::headers(PACKET).map(|headers| unsafe { &mut *headers })
+}
+
+/// This processor's room for the headers of the packet that an ICMP error quotes.
+#[inline(always)]
+pub fn quoted_headers<A: Maps>() -> Option<&'static mut Headers<A>> {
+    // SAFETY: as above.
+    A::headers(QUOTED).map(|headers| unsafe { &mut *headers })
 }
 
 /// The backend at an index.
@@ -249,6 +280,14 @@ pub fn drops(reason: DropReason) -> Option<*mut u64> {
 #[inline(always)]
 pub fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
+}
+
+/// The generation of the routes and neighbours.
+#[inline(always)]
+pub fn route_generation() -> Option<u32> {
+    let settings = SETTINGS.get_ptr(0)?;
+    // SAFETY: a pointer into a map value; volatile because the agent changes it.
+    Some(unsafe { core::ptr::read_volatile(&raw const (*settings).route_generation) })
 }
 
 /// What the agent knows of an interface; `None` if svc-lb does not serve it.

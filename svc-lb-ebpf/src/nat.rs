@@ -33,7 +33,7 @@ pub fn draft<A: Family>(
 }
 
 /// Makes the drafted flow: both its entries, the reply's first. `hop`: where the node would send a
-/// packet to the backend. Gives the flow to apply, which is another processor's if that one was faster.
+/// packet to the backend; of what comes from a pod only if that is past the host's stack. Gives the flow to apply, which is another processor's if that one was faster.
 ///
 /// Three steps with a stack frame of their own each: together they would be more than a program may
 /// have.
@@ -41,10 +41,10 @@ pub fn draft<A: Family>(
 pub fn open<A: Family>(
     key: &FlowKey<A>,
     hook: Hook,
-    hop: Option<&NextHop<A>>,
+    hop: Option<&NextHop>,
     now: u32,
 ) -> Result<&'static Flow<A>, Exception> {
-    set_path(hook, hop, now)?;
+    set_path::<A>(hook, hop, now)?;
     source_port::reserve(key)?;
     commit(key)
 }
@@ -68,21 +68,27 @@ const FULL: Exception = Exception::Drop(DropReason::FlowTableFull);
 
 /// Decides by interface how the drafted flow's packets go: out by an uplink what came in by one → under
 /// the node's address, or the reply would go past this node; back to the pod that it came from → under
-/// the node's address too; all else keeps the client's address and goes by the host's stack.
+/// the node's address too; all else keeps the client's address and goes by the host's stack, or by the
+/// bridge.
 #[inline(never)]
-fn set_path<A: Family>(hook: Hook, hop: Option<&NextHop<A>>, now: u32) -> Result<(), Exception> {
+fn set_path<A: Family>(hook: Hook, hop: Option<&NextHop>, now: u32) -> Result<(), Exception> {
     let scratch = maps::scratch::<A>().ok_or(FULL)?;
     let flow = &mut scratch.flow;
-    let uplink =
-        hop.and_then(|hop| maps::interface(hop.ifindex)).filter(|interface| interface.has(Interface::UPLINK));
+    let uplink = hop
+        .filter(|hop| hop.is_by(Interface::UPLINK) && matches!(hook, Hook::UplinkIngress))
+        .and_then(|hop| maps::interface(hop.ifindex));
     let (reply_hook, flags, addresses) = match (hook, uplink) {
         (Hook::PodIngress, _) if flow.rewrite.source == flow.rewrite.destination => {
             (hook, Flow::<A>::RETURNED, maps::settings().map(|settings| &settings.node))
         }
+        (Hook::PodIngress, _) if hop.is_some() => (Hook::PodEgress, Flow::<A>::SWITCHED, None),
         (Hook::PodIngress, _) => (Hook::PodEgress, 0, None),
         (_, Some(uplink)) => (hook, Flow::<A>::ROUTED, Some(&uplink.addresses)),
         (_, None) => (Hook::UplinkEgress, 0, None),
     };
+    if let Some(hop) = hop {
+        hop.keep_in(flow);
+    }
     flow.partner_hook = reply_hook as u8;
     flow.flags = flags;
     if let Some(addresses) = addresses {

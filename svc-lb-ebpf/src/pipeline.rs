@@ -1,11 +1,12 @@
 //! The way of a packet, the same at every hook: flow → frontend → select → rewrite → forward.
 
 use crate::{
-    clock, config,
+    answer, clock, config,
     exception::Exception,
-    flow, frontend, maps, nat,
+    flow::{self, Found},
+    fragment, frontend, maps, nat,
     packet::{self, Family, Headers, Packet},
-    reject,
+    related,
     route::{self, NextHop},
     select, stats,
 };
@@ -14,6 +15,7 @@ use svc_lb_common::{
     address::{Ipv4, Ipv6},
     counters::{DropReason, Program},
     flow::{Flow, FlowKey, Hook, UDP},
+    fragment::Piece,
     frontend::Frontend,
 };
 
@@ -34,7 +36,11 @@ pub fn run<P: Packet>(packet: P, hook: Hook, program: Program) -> P::Verdict {
 /// be more than a program may have.
 #[inline(always)]
 fn family<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> P::Verdict {
-    match translate::<P, A>(packet, hook, program) {
+    let outcome = match translate::<P, A>(packet, hook, program) {
+        Err(Exception::Related) if !P::TC_FOLLOWS => related::translate::<P, A>(packet, program),
+        outcome => outcome,
+    };
+    match outcome {
         Ok(verdict) => verdict,
         Err(Exception::NotOurs) => P::NEXT,
         Err(exception) => conclude::<P, A>(packet, hook, exception, program),
@@ -64,17 +70,15 @@ fn translate<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> R
             return Err(Exception::NotOurs);
         }
     };
-    let may_be_routed = found.is_none() && matches!(hook, Hook::UplinkIngress);
-    let hop = if may_be_routed || flow.has(Flow::<A>::ROUTED) {
-        route::next_hop(packet, &flow.rewrite, headers.key.protocol)
-    } else {
-        None
+    let hop = match &found {
+        Some(found) => next_hop(packet, hook, headers, found, now),
+        None => first_hop(packet, hook, headers, flow),
     };
     let flow = match &found {
         Some(_) => flow,
-        None => nat::open(&headers.key, hook, hop.as_ref(), now)?,
+        None => nat::open(&headers.key, hook, hop, now)?,
     };
-    let way = way(&packet, headers, flow, hop.as_ref())?;
+    let way = way(&packet, hook, headers, flow, hop)?;
     let flow = match &found {
         Some(found) => flow::refresh(found, headers, now)?,
         None => flow,
@@ -82,17 +86,59 @@ fn translate<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> R
     if flow.has(Flow::<A>::BYPASS) {
         return Err(Exception::NotOurs);
     }
-    let verdict = send(packet, headers, flow, &way)?;
+    if headers.piece == Piece::First && !P::TC_FOLLOWS {
+        fragment::remember(headers, now);
+    }
+    let verdict = send(packet, headers, flow, way)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);
     Ok(verdict)
 }
 
+/// The next hop of a known flow's packet, if it does not leave by the host's stack: from the flow, where
+/// it is looked up again every second and whenever a route changes.
+#[inline(always)]
+fn next_hop<P: Packet, A: Family>(
+    packet: P,
+    hook: Hook,
+    headers: &Headers<A>,
+    found: &Found<A>,
+    now: u32,
+) -> Option<&'static NextHop> {
+    if !is_ingress(hook) || !found.flow().has_next_hop() {
+        return None;
+    }
+    if let Some(hop) = NextHop::kept_by(found, now) {
+        return Some(hop);
+    }
+    let hop = route::look_up(packet, &found.flow().rewrite, headers.key.protocol)?;
+    hop.keep_in_table(found);
+    Some(hop)
+}
+
+/// The next hop of a first packet, which decides on the way of its flow.
+#[inline(always)]
+fn first_hop<P: Packet, A: Family>(
+    packet: P,
+    hook: Hook,
+    headers: &Headers<A>,
+    flow: &Flow<A>,
+) -> Option<&'static NextHop> {
+    if matches!(hook, Hook::UplinkIngress) {
+        return route::look_up(packet, &flow.rewrite, headers.key.protocol);
+    }
+    let bridge = route::bridge_of::<A>(packet.ifindex())?;
+    route::look_up(packet, &flow.rewrite, headers.key.protocol).filter(|hop| hop.ifindex == bridge)
+}
+
 /// How a packet leaves.
-enum Way<'a, A> {
+#[derive(Clone, Copy)]
+enum Way {
     /// By the host's stack.
     Stack,
-    /// To a next hop.
-    Routed(&'a NextHop<A>),
+    /// By another port of the bridge that it came in by, to the next hop in the scratch.
+    Switched,
+    /// To the next hop in the scratch.
+    Routed,
     /// Out of the interface that it came in by.
     Returned,
 }
@@ -100,44 +146,54 @@ enum Way<'a, A> {
 /// Decides how the packet leaves, before anything of it or its flow is touched: what this program
 /// cannot finish it leaves as it is.
 #[inline(always)]
-fn way<'a, P: Packet, A: Family>(
+fn way<P: Packet, A: Family>(
     packet: &P,
+    hook: Hook,
     headers: &Headers<A>,
     flow: &Flow<A>,
-    hop: Option<&'a NextHop<A>>,
-) -> Result<Way<'a, A>, Exception> {
-    let way = if flow.has(Flow::<A>::ROUTED) {
+    hop: Option<&'static NextHop>,
+) -> Result<Way, Exception> {
+    let way = if !is_ingress(hook) {
+        return Ok(Way::Stack);
+    } else if flow.has(Flow::<A>::ROUTED) {
         let hop = hop.ok_or(Exception::Drop(DropReason::Unroutable))?;
         if !packet.can_send_to(hop) {
             return Err(Exception::NotOurs);
         }
-        Way::Routed(hop)
+        if headers.length > hop.mtu && packet.length_on_wire(headers)? > hop.mtu {
+            return Err(Exception::TooLong);
+        }
+        Way::Routed
     } else if P::TC_FOLLOWS {
         return Err(Exception::NotOurs);
     } else if flow.has(Flow::<A>::RETURNED) {
         Way::Returned
     } else {
-        return Ok(Way::Stack);
+        // While the neighbour is not known the stack takes the packet, and asks for it.
+        let switched = hop.is_some_and(NextHop::is_resolved);
+        return Ok(if switched { Way::Switched } else { Way::Stack });
     };
     if headers.hop_limit <= 1 {
-        return Err(Exception::Drop(DropReason::TimeExceeded));
+        return Err(Exception::TimeExceeded);
     }
     Ok(way)
 }
 
-/// Rewrites the packet and lets it go.
+/// Rewrites the packet and lets it go, to the next hop in the scratch if there is one.
 #[inline(never)]
 fn send<P: Packet, A: Family>(
     packet: P,
     headers: &Headers<A>,
     flow: &Flow<A>,
-    way: &Way<'_, A>,
+    way: Way,
 ) -> Result<P::Verdict, Exception> {
-    let hops = if matches!(way, Way::Stack) { 0 } else { 1 };
+    let hops = if matches!(way, Way::Stack | Way::Switched) { 0 } else { 1 };
     packet.rewrite(headers, &flow.rewrite, hops)?;
+    let hop = || maps::scratch::<A>().map(|scratch| &scratch.next_hop).ok_or(Exception::NotOurs);
     match way {
         Way::Stack => Ok(P::NEXT),
-        Way::Routed(hop) => packet.send_to(hop),
+        Way::Switched => packet.switch_to(hop()?).map(|()| P::NEXT),
+        Way::Routed => packet.send_to::<A>(hop()?),
         Way::Returned => packet.send_back(),
     }
 }
@@ -190,8 +246,8 @@ fn conclude<P: Packet, A: Family>(
     program: Program,
 ) -> P::Verdict {
     let outcome = match exception {
-        Exception::Reject => {
-            packet::parse::<P, A>(packet, hook).and_then(|headers| reject::answer(&packet, headers))
+        Exception::Reject | Exception::TimeExceeded | Exception::TooLong => {
+            packet::parse::<P, A>(packet, hook).and_then(|headers| answer::to(&packet, headers, exception))
         }
         other => Err(other),
     };
@@ -205,6 +261,6 @@ fn conclude<P: Packet, A: Family>(
             stats::dropped(program, reason);
             P::DROP
         }
-        Err(Exception::NotOurs | Exception::Reject) => P::NEXT,
+        Err(_) => P::NEXT,
     }
 }

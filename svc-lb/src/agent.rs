@@ -1,23 +1,29 @@
 //! The pipeline in motion: what the agent knows, what it made of it, and how that went.
 
+mod exhaustion;
 mod pause;
 mod report;
 
 use crate::{
     cluster::{Allocations, Ranges, join},
-    compile::{self, compile, node_addresses},
-    dataplane::{Dataplane, MapError, view},
+    compile::{self, compile, node_addresses, reach},
+    dataplane::{Dataplane, MapError, Swept, view},
     health::Health,
     metrics::Metrics,
-    node::{Facts, PortSet, Roles, Sysctls, range_conflict, restore_sysctls},
+    node::{
+        Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges, range_conflict,
+        remove_neighbours, restore_sysctls, wanted_neighbours,
+    },
     source::{Finding, Reading},
     state_dir::{StateDir, StateError},
     status::{self, Counts, Status},
 };
+use exhaustion::Exhaustion;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pause::Pause;
-use std::{net::IpAddr, process, time::Instant};
+use std::{collections::BTreeSet, net::IpAddr, process, time::Instant};
+use svc_lb_common::{counters::DropReason, snat::PortRange};
 use tracing::{debug, error, warn};
 
 /// The file of ClusterIPs and nodePorts that svc-lb gave.
@@ -35,7 +41,22 @@ pub struct Options {
     /// Which interfaces are served.
     pub roles: Roles,
     /// The ports that the kernel is to give to nobody else.
-    pub reserved_ports: PortSet,
+    pub ports: Ports,
+}
+
+/// The ports of this node that svc-lb uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// `--snat-port-range`.
+    pub snat: PortRange,
+    /// `--service-node-port-range`.
+    pub node_ports: PortRange,
+}
+
+impl Ports {
+    fn reserved(self) -> PortSet {
+        PortSet::of(&[self.snat, self.node_ports])
+    }
 }
 
 /// What the agent acts with.
@@ -44,6 +65,8 @@ pub struct Tools {
     pub state: StateDir,
     /// The kernel's settings.
     pub sysctls: Sysctls,
+    /// Neighbours.
+    pub neighbours: Keeper,
     /// Programs and maps.
     pub dataplane: Dataplane,
     /// What `/healthz` answers.
@@ -57,7 +80,14 @@ pub struct Agent {
     options: Options,
     tools: Tools,
     reading: Reading,
+    machine: Machine,
+    /// What the manifests say that must be reached.
+    reach: Reach,
+    /// The machine, with the role of each interface.
     facts: Facts,
+    /// The neighbours that are kept.
+    neighbours: BTreeSet<Neighbour>,
+    exhaustion: Exhaustion,
     allocations: Allocations,
     /// The node's own addresses; `None` before the first sync.
     node_addresses: Option<Vec<IpAddr>>,
@@ -89,7 +119,7 @@ struct Failures {
 
 impl Agent {
     /// Before the first event. Reads what an earlier agent gave to Services.
-    pub fn new(options: Options, tools: Tools, facts: Facts) -> Result<Self, StateError> {
+    pub fn new(options: Options, tools: Tools, machine: Machine) -> Result<Self, StateError> {
         let allocations = tools.state.read(ALLOCATIONS)?.unwrap_or_default();
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -107,7 +137,11 @@ impl Agent {
             options,
             tools,
             reading: Reading::default(),
-            facts,
+            machine,
+            reach: Reach::default(),
+            facts: Facts::default(),
+            neighbours: BTreeSet::new(),
+            exhaustion: Exhaustion::default(),
             allocations,
             node_addresses: None,
             findings: Findings::default(),
@@ -127,12 +161,33 @@ impl Agent {
     }
 
     /// The machine changed.
-    pub fn interfaces_changed(&mut self, facts: &Facts) {
-        self.facts.clone_from(facts);
-        self.tools.health.queued();
-        self.attach();
-        self.sync();
-        self.conclude();
+    pub fn machine_changed(&mut self, machine: &Machine) {
+        self.machine.clone_from(machine);
+        // Many a route comes and goes that changes nothing here.
+        if self.assign_roles() {
+            self.tools.health.queued();
+            self.attach();
+            self.sync();
+            self.conclude();
+        }
+    }
+
+    /// Packets may go other ways now.
+    pub fn ways_changed(&mut self) {
+        if let Err(error) = self.tools.dataplane.invalidate_next_hops() {
+            // A second later the programs look by themselves.
+            warn!("the programs do not know yet that routes have changed: {error}");
+        }
+    }
+
+    /// Neighbours on these links have other link-layer addresses now, or none. Nothing is sent to pods by
+    /// what is known of neighbours on their own links.
+    pub fn neighbours_changed(&mut self, links: &BTreeSet<u32>) {
+        let is_pod = |index: &u32| self.facts.interfaces.iter().any(|it| it.index == *index && it.is_pod());
+        if !links.iter().all(is_pod) {
+            self.ways_changed();
+            self.tools.neighbours.look();
+        }
     }
 
     /// When to call [`Self::retry`]; `None` while all is well.
@@ -156,7 +211,12 @@ impl Agent {
     /// Deletes some flows that are past their timeout. `true`: those were the last for now.
     pub fn sweep(&mut self) -> bool {
         match self.tools.dataplane.sweep() {
-            Ok(swept) => swept.finished,
+            Ok(Swept { finished: false, .. }) => false,
+            Ok(_) => {
+                self.tools.neighbours.confirm(self.tools.dataplane.used_neighbours());
+                self.watch_source_ports();
+                true
+            }
             Err(error) => {
                 warn!("flows that are past their timeout were not deleted: {error}");
                 true
@@ -175,12 +235,37 @@ impl Agent {
     }
 
     /// Takes the dataplane away, and everything else that the agent did to the node.
-    pub fn detach(self) -> anyhow::Result<()> {
-        self.tools.dataplane.detach()?;
-        for line in restore_sysctls(&self.tools.state)? {
+    pub async fn detach(self) -> anyhow::Result<()> {
+        let Tools { state, neighbours, dataplane, .. } = self.tools;
+        dataplane.detach()?;
+        drop(neighbours);
+        remove_neighbours().await?;
+        for line in restore_sysctls(&state)? {
             warn!("{line}");
         }
-        Ok(Status::remove(&self.tools.state)?)
+        Ok(Status::remove(&state)?)
+    }
+
+    /// Gives every interface its role, and has the neighbours kept that go with it; whether a fact about
+    /// an interface is new.
+    fn assign_roles(&mut self) -> bool {
+        let facts = self.options.roles.assign(&self.machine, &self.reach);
+        let changed = facts != self.facts;
+        self.facts = facts;
+        let neighbours = wanted_neighbours(&self.machine.routes, &self.facts, &self.reach);
+        if self.neighbours != neighbours {
+            self.neighbours.clone_from(&neighbours);
+            self.tools.neighbours.keep(neighbours);
+        }
+        changed
+    }
+
+    /// Notices that connections find no source port, and that they find one again.
+    fn watch_source_ports(&mut self) {
+        let Ok(dropped) = self.tools.dataplane.dropped(DropReason::NoSourcePort) else { return };
+        if self.exhaustion.observe(dropped, Instant::now()) {
+            self.conclude();
+        }
     }
 
     /// Brings the maps to what the manifests and the machine ask for.
@@ -188,6 +273,8 @@ impl Agent {
         let start = Instant::now();
         let joined = join(&self.reading.objects, &self.options.ranges, &self.allocations);
         self.keep(joined.allocations);
+        self.reach = reach(&joined.cluster, &self.options.compile);
+        let roles_changed = self.assign_roles();
         let compiled = compile(&joined.cluster, &self.facts, &self.options.compile);
         self.findings.manifests =
             [self.reading.findings.clone(), joined.findings, compiled.findings].concat();
@@ -211,7 +298,7 @@ impl Agent {
 
         let addresses = node_addresses(&joined.cluster, &self.facts, &self.options.compile.node_name);
         let addresses: Vec<IpAddr> = addresses.iter().collect();
-        if self.node_addresses.as_ref() != Some(&addresses) {
+        if roles_changed || self.node_addresses.as_ref() != Some(&addresses) {
             self.node_addresses = Some(addresses);
             self.attach();
         }
@@ -243,8 +330,13 @@ impl Agent {
         };
         let sysctls = &mut self.tools.sysctls;
         self.findings.sysctls = sysctls
-            .apply(&self.facts.interfaces, &self.options.reserved_ports)
+            .apply(&self.facts.interfaces, &self.options.ports.reserved())
             .unwrap_or_else(|error| vec![format!("no sysctl is set: {error}")]);
+        // Somebody may have changed the node's own ports since the start.
+        let ports = &self.options.ports;
+        let (ephemeral, reserved) = (sysctls.ephemeral_ports(), sysctls.reserved_ports_of_others());
+        let misfit = check_ranges(ports.snat, ports.node_ports, ephemeral, &reserved).err();
+        self.findings.sysctls.extend(misfit.map(|error| error.to_string()));
     }
 
     /// Says how things are now, to whoever wants to know.
@@ -279,6 +371,7 @@ impl Agent {
         let (mut wrong, unserved) = report::findings(&self.findings.manifests);
         let Findings { tables, sysctls, state, .. } = &self.findings;
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
+        wrong.extend(self.exhaustion.finding(self.options.ports.snat));
         let missing = self.options.roles.missing_uplinks(&self.facts.interfaces);
         wrong.extend(missing.map(|name| format!("--uplink {name}: there is no such interface")));
         let Options { ranges, cluster_cidrs, .. } = &self.options;

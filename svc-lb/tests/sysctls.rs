@@ -44,15 +44,7 @@ fn everything() -> Vec<(String, String)> {
 }
 
 fn interface(index: u32, name: &str, role: Role) -> Interface {
-    Interface {
-        index,
-        name: name.to_owned(),
-        kind: String::new(),
-        mac: None,
-        up: true,
-        addresses: Vec::new(),
-        role,
-    }
+    Interface { index, name: name.to_owned(), role, ..Interface::default() }
 }
 
 fn interfaces() -> [Interface; 3] {

@@ -76,6 +76,27 @@ impl Path {
     }
 }
 
+/// Gives a frame another TTL or hop limit.
+pub fn set_hop_limit(frame: &mut [u8], hop_limit: u8) -> Result<()> {
+    /// Where the IP header begins.
+    const NETWORK: usize = 14;
+    match PacketHeaders::from_ethernet_slice(frame)?.net.context("no IP header")? {
+        NetHeaders::Ipv4(mut header, _) => {
+            header.time_to_live = hop_limit;
+            header.header_checksum = header.calc_header_checksum();
+            let bytes = header.to_bytes();
+            frame[NETWORK..NETWORK + bytes.len()].copy_from_slice(&bytes);
+        }
+        NetHeaders::Ipv6(mut header, _) => {
+            header.hop_limit = hop_limit;
+            let bytes = header.to_bytes();
+            frame[NETWORK..NETWORK + bytes.len()].copy_from_slice(&bytes);
+        }
+        NetHeaders::Arp(_) => bail!("ARP has no TTL"),
+    }
+    Ok(())
+}
+
 /// A TCP or UDP packet as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {

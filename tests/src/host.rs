@@ -23,6 +23,7 @@ pub const INTERFACE: &str = "eth0";
 pub struct Host {
     namespace: Namespace,
     addresses: Addresses,
+    further_addresses: Vec<Addresses>,
     mac: [u8; 6],
     servers: Mutex<Vec<Server>>,
 }
@@ -31,7 +32,12 @@ impl Host {
     /// A host whose [`INTERFACE`] is there already.
     pub(crate) fn new(namespace: Namespace, addresses: Addresses) -> Result<Self> {
         let mac = links::configure(&namespace, async |links| links.mac(INTERFACE).await)?;
-        Ok(Self { namespace, addresses, mac, servers: Mutex::default() })
+        Ok(Self { namespace, addresses, further_addresses: Vec::new(), mac, servers: Mutex::default() })
+    }
+
+    /// Notes addresses of other interfaces.
+    pub(crate) fn also_has(&mut self, addresses: Addresses) {
+        self.further_addresses.push(addresses);
     }
 
     /// Its name, which its servers answer with.
@@ -44,12 +50,18 @@ impl Host {
         &self.namespace
     }
 
-    /// Its addresses.
+    /// The addresses of [`INTERFACE`].
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Its address of a family.
+    /// Whether it has an address, at whatever interface.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let all = [&self.addresses].into_iter().chain(&self.further_addresses);
+        all.into_iter().any(|its| its.of(Family::of(address)) == address)
+    }
+
+    /// The address of [`INTERFACE`] of a family.
     pub fn address(&self, family: Family) -> IpAddr {
         self.addresses.of(family)
     }

@@ -1,14 +1,18 @@
 //! Interfaces, addresses, routes and neighbours of a namespace, by rtnetlink.
 
-use crate::namespace::Namespace;
+use crate::{
+    namespace::Namespace,
+    wait::{SOON, until},
+};
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
-    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
     packet_route::{
         address::{AddressAttribute, AddressFlags},
         link::{InfoData, InfoVeth, LinkAttribute},
+        neighbour::NeighbourFlags,
     },
 };
 use std::{
@@ -57,6 +61,12 @@ impl Links {
         self.handle.link().add(bridge).execute().await.with_context(|| format!("bridge {name}"))
     }
 
+    /// A VXLAN over another interface; it is down, and knows nobody.
+    pub async fn vxlan(&self, name: &str, number: u32, port: u16, underlay: &str) -> Result<()> {
+        let vxlan = LinkVxlan::new(name, number).port(port).dev(index(underlay)?).learning(false).build();
+        self.handle.link().add(vxlan).execute().await.with_context(|| format!("VXLAN {name}"))
+    }
+
     /// Makes an interface a port of a bridge.
     pub async fn join(&self, port: &str, bridge: &str) -> Result<()> {
         let change = LinkUnspec::new_with_index(index(port)?).controller(index(bridge)?).build();
@@ -78,6 +88,26 @@ impl Links {
     /// Removes an interface; the other end of a veth pair goes with it.
     pub async fn remove(&self, name: &str) -> Result<()> {
         self.handle.link().del(index(name)?).execute().await.with_context(|| format!("remove {name}"))
+    }
+
+    /// Sets the length of the longest packet that an interface sends.
+    pub async fn mtu(&self, name: &str, mtu: u32) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index(name)?).mtu(mtu).build();
+        self.handle.link().set(change).execute().await.with_context(|| format!("MTU {mtu} of {name}"))
+    }
+
+    /// Sets the link-layer address of an interface.
+    pub async fn set_mac(&self, name: &str, mac: [u8; 6]) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index(name)?).address(mac.into()).build();
+        self.handle.link().set(change).execute().await.with_context(|| format!("MAC of {name}"))
+    }
+
+    /// Gives an interface addresses, as [`Links::address`] does.
+    pub async fn addresses(&self, name: &str, addresses: [IpNet; 2]) -> Result<()> {
+        for address in addresses {
+            self.address(name, address).await?;
+        }
+        Ok(())
     }
 
     /// Gives an interface an address, usable at once: without duplicate address detection.
@@ -104,6 +134,13 @@ impl Links {
         request.execute().await.with_context(|| format!("neighbour {address} at {name}"))
     }
 
+    /// The host to which a VXLAN sends frames for a link-layer address.
+    pub async fn forwarding(&self, name: &str, mac: [u8; 6], host: IpAddr) -> Result<()> {
+        let entry = self.handle.neighbours().add_bridge(index(name)?, &mac);
+        let entry = entry.flags(NeighbourFlags::Own).destination(host);
+        entry.execute().await.with_context(|| format!("forwarding entry of {name} to {host}"))
+    }
+
     /// The link-layer address of an interface.
     pub async fn mac(&self, name: &str) -> Result<[u8; 6]> {
         use futures_util::TryStreamExt;
@@ -116,6 +153,22 @@ impl Links {
             })
             .with_context(|| format!("{name} has no link-layer address"))
     }
+}
+
+/// Waits until an interface has the address by which IPv6 neighbours are looked up.
+pub fn await_link_local(namespace: &Namespace, interface: &str) -> Result<()> {
+    /// `IFA_F_TENTATIVE` (linux/if_addr.h), as a word of the table.
+    const TENTATIVE: u32 = 0x40;
+    until("a usable IPv6 link-local address", SOON, || {
+        let table = namespace.proc_net("if_inet6")?;
+        let usable = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|words| {
+            let flags = words.get(4).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+            words.last() == Some(&interface)
+                && words[0].starts_with("fe80")
+                && flags.is_some_and(|flags| flags & TENTATIVE == 0)
+        });
+        Ok(usable.then_some(()))
+    })
 }
 
 fn index(name: &str) -> Result<u32> {

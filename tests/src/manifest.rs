@@ -54,14 +54,17 @@ impl Service {
         30000 + u16::from(self.number)
     }
 
-    /// What the agent of a node serves when it knows this Service.
-    pub fn served_by(&self, node: &Host) -> Vec<Served> {
-        let port = |(family, protocol)| Served {
-            name: self.name(),
-            protocol,
-            family,
-            frontends: [self.cluster_ip(family), (node.address(family), self.node_port()).into()].into(),
-            backends: self.backends.iter().map(|(_, its, port)| (its.of(family), *port).into()).collect(),
+    /// What an agent serves that knows this Service and has NodePorts at these addresses.
+    pub fn served_at(&self, nodes: &[Addresses]) -> Vec<Served> {
+        let port = |(family, protocol)| {
+            let node_ports = nodes.iter().map(|node| (node.of(family), self.node_port()).into());
+            Served {
+                name: self.name(),
+                protocol,
+                family,
+                frontends: node_ports.chain([self.cluster_ip(family)]).collect(),
+                backends: self.backends.iter().map(|(_, its, port)| (its.of(family), *port).into()).collect(),
+            }
         };
         KINDS.map(port).into()
     }

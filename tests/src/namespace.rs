@@ -36,6 +36,29 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// A new one that forwards, is strict about where packets come from, answers every mistake, and whose
+    /// addresses are usable at once.
+    pub fn of_host(name: &str) -> Result<Self> {
+        let namespace = Self::new(name)?;
+        for (path, value) in [
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/forwarding", "1"),
+            ("ipv4/conf/all/rp_filter", "1"),
+            ("ipv4/conf/default/rp_filter", "1"),
+            ("ipv4/conf/all/send_redirects", "0"),
+            ("ipv4/conf/default/send_redirects", "0"),
+            ("ipv6/conf/all/accept_dad", "0"),
+            ("ipv6/conf/default/accept_dad", "0"),
+            // A limit on ICMP would make a second error look like a lost packet.
+            ("ipv4/icmp_ratelimit", "0"),
+            ("ipv4/icmp_msgs_per_sec", "1000000"),
+            ("ipv6/icmp/ratelimit", "0"),
+        ] {
+            namespace.set_sysctl(path, value)?;
+        }
+        Ok(namespace)
+    }
+
     /// Its name, for messages.
     pub fn name(&self) -> &str {
         &self.name

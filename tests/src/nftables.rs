@@ -57,19 +57,15 @@ pub fn drop_invalid(namespace: &Namespace) -> Result<()> {
 }
 
 /// What a CNI does: the source of pods becomes the node's address, at a random port, in what leaves
-/// by `uplink` for an address outside `pods`.
-pub fn masquerade(namespace: &Namespace, uplink: &str, pods: &[IpNet]) -> Result<()> {
+/// for an address outside `pods`.
+pub fn masquerade(namespace: &Namespace, pods: &[IpNet]) -> Result<()> {
     let mut batch = Batch::default();
     for pods in pods {
         let (family, source, destination) = match pods {
             IpNet::V4(_) => (IPV4, 12, 16),
             IpNet::V6(_) => (IPV6, 8, 24),
         };
-        let mut name = uplink.as_bytes().to_vec();
-        name.resize(libc::IFNAMSIZ, 0);
         let rule = [
-            expression("meta", &[number(1, REGISTER), number(2, 7)]),
-            compare(EQUAL, &name),
             address_at(source, pods),
             masked(&bytes(pods.netmask())),
             compare(EQUAL, &bytes(pods.network())),

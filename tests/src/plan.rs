@@ -27,6 +27,16 @@ pub const POD_GATEWAYS: Addresses = Addresses {
     v6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee),
 };
 
+/// Which pods a node has.
+pub fn pod_cidr(node: u8) -> [IpNet; 2] {
+    Addresses::pod(node, 0).with_prefixes(24, 64)
+}
+
+/// The destination of a default route, in each family.
+pub fn everything() -> [IpNet; 2] {
+    Addresses { v4: Ipv4Addr::UNSPECIFIED, v6: Ipv6Addr::UNSPECIFIED }.with_prefixes(0, 0)
+}
+
 /// One address of each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
@@ -37,11 +47,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// A host of the network outside the cluster, which is the nodes' too.
-    pub const fn lan(host: u8) -> Self {
+    /// A host of a network outside the cluster, which nodes are in too.
+    pub const fn lan(lan: u8, host: u8) -> Self {
         Self {
-            v4: Ipv4Addr::new(172, 18, 0, host),
-            v6: Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, host as u16),
+            v4: Ipv4Addr::new(172, 18, lan, host),
+            v6: Ipv6Addr::new(0xfd00, 0x18, lan as u16, 0, 0, 0, 0, host as u16),
         }
     }
 

@@ -69,7 +69,9 @@ impl Programs {
             mac: Some(MAC),
             up: true,
             addresses: vec!["192.0.2.1/24".parse()?, "2001:db8::1/64".parse()?],
+            mtu: 1500,
             role: Role::Uplink("a test says so".to_owned()),
+            ..Interface::default()
         };
         dataplane.set_interfaces(&Facts { interfaces: vec![loopback] }, &[])?;
         Ok(Self { dataplane })

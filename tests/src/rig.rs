@@ -9,10 +9,12 @@ use crate::{
     losses::losses,
     manifest::{self, Served, Service, TARGET_PORT},
     namespace::Namespace,
+    network::Network,
     ping::ping,
-    plan::{CLUSTER_CIDR, FAMILIES, SERVICE_RANGE},
+    plan::{Addresses, CLUSTER_CIDR, FAMILIES, SERVICE_RANGE, pod_cidr},
+    pods::veth,
     private_run::PrivateRun,
-    routed::{Network, veth},
+    topology::Topology,
     wait::{SOON, until},
     xdp_pass::XdpPass,
 };
@@ -27,6 +29,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use svc_lb::compile::Family;
+use svc_lb_common::counters::Program;
 
 /// Where the agent finds its manifests, in its own `/run`.
 const MANIFESTS: &str = "services";
@@ -47,6 +50,7 @@ pub enum Xdp {
 /// What a rig is to be like.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    topology: Topology,
     xdp: Xdp,
     flags: Vec<String>,
     masquerade: bool,
@@ -73,7 +77,7 @@ impl Builder {
         self
     }
 
-    /// The node masquerades pods at random ports when they speak to somebody outside the cluster.
+    /// The nodes masquerade pods at random ports when they speak to somebody outside the cluster.
     pub fn masquerading(mut self) -> Self {
         self.masquerade = true;
         self
@@ -94,17 +98,17 @@ impl Builder {
 
     /// Builds the network, starts the agent, and waits until it is ready.
     pub fn start(self) -> Result<Rig> {
-        let network = Network::build(self.offloads)?;
+        let network = Network::build(self.topology, self.offloads)?;
         if self.masquerade {
             network.masquerade()?;
         }
-        let xdp_peer = match self.xdp {
-            Xdp::Native => Some(XdpPass::attach(&network.lan, network.node.name())?),
-            Xdp::Generic | Xdp::Auto | Xdp::Off => None,
+        let xdp_peers = match self.xdp {
+            Xdp::Native => network.lans().map(|lan| XdpPass::attach(lan, network.node.name())).collect(),
+            Xdp::Generic | Xdp::Auto | Xdp::Off => Ok(Vec::new()),
         };
         let run = PrivateRun::new()?;
         fs::create_dir(run.path(MANIFESTS))?;
-        let rig = Rig { network, run, settings: self, agent: Mutex::new(None), _xdp_peer: xdp_peer };
+        let rig = Rig { network, run, settings: self, agent: Mutex::new(None), _xdp_peers: xdp_peers? };
         rig.write(&[])?;
         rig.start_agent()?;
         // XDP leaves a packet to tc whose next hop is not resolved.
@@ -123,13 +127,40 @@ pub struct Rig {
     network: Network,
     run: PrivateRun,
     settings: Builder,
-    _xdp_peer: Option<XdpPass>,
+    _xdp_peers: Vec<XdpPass>,
 }
 
 impl Rig {
+    /// A rig of a kind.
+    pub fn of(topology: Topology) -> Builder {
+        Builder {
+            topology,
+            xdp: Xdp::Off,
+            flags: Vec::new(),
+            masquerade: false,
+            offloads: false,
+            quiet: false,
+        }
+    }
+
     /// The routed rig.
     pub fn routed() -> Builder {
-        Builder { xdp: Xdp::Off, flags: Vec::new(), masquerade: false, offloads: false, quiet: false }
+        Self::of(Topology::Routed)
+    }
+
+    /// The rig whose pods are ports of a bridge, and whether netfilter sees what that switches.
+    pub fn bridged(netfilter: bool) -> Builder {
+        Self::of(Topology::Bridged { netfilter })
+    }
+
+    /// The rig with a VXLAN between the nodes.
+    pub fn vxlan() -> Builder {
+        Self::of(Topology::Vxlan)
+    }
+
+    /// The rig whose node has an uplink of its own towards the second node.
+    pub fn two_uplinks() -> Builder {
+        Self::of(Topology::TwoUplinks)
     }
 
     /// The hosts.
@@ -178,7 +209,8 @@ impl Rig {
     /// Gives the agent these Services and no others, and waits until it serves them.
     pub fn apply(&self, services: &[&Service]) -> Result<()> {
         self.write(services)?;
-        let wanted = services.iter().flat_map(|service| service.served_by(self.node())).collect();
+        let at = self.network.node_towards_clients();
+        let wanted = services.iter().flat_map(|service| service.served_at(&at)).collect();
         until("the agent serves the Services", SOON, || Ok((self.served()? == wanted).then_some(())))?;
         self.await_sync()
     }
@@ -186,7 +218,7 @@ impl Rig {
     /// Gives the agent these Services and no others.
     pub fn write(&self, services: &[&Service]) -> Result<()> {
         let nodes = [(self.node(), 0), (&self.network.node2, 1)].map(|(node, number)| {
-            let pods = Network::pod_cidr(number).map(|cidr| cidr.to_string());
+            let pods = pod_cidr(number).map(|cidr| cidr.to_string());
             manifest::node(node.name(), node.addresses(), [&pods[0], &pods[1]])
         });
         let services: String = services.iter().map(|service| service.manifest()).collect();
@@ -212,7 +244,11 @@ impl Rig {
         };
         command.args(["--services", &format!("/run/{MANIFESTS}"), "--xdp-mode", xdp]);
         command.args(["--hostname-override", self.node().name(), "--cluster-cidr", CLUSTER_CIDR]);
-        command.args(["--service-cluster-ip-range", SERVICE_RANGE]).args(&self.settings.flags);
+        command.args(["--service-cluster-ip-range", SERVICE_RANGE]);
+        if let at @ [_, _, ..] = &*self.network.node_towards_clients() {
+            command.args(["--nodeport-addresses", &only(at).join(",")]);
+        }
+        command.args(&self.settings.flags);
         let mut agent = self.agent();
         ensure!(agent.is_none(), "the agent runs already");
         *agent = Some(Agent::start(command, self.settings.quiet)?);
@@ -269,9 +305,9 @@ impl Rig {
 
     /// What the kernel threw away in silence on the way between these pods and the others, in words.
     pub fn losses(&self, pods: &[&Host]) -> Result<Vec<String>> {
-        let Network { client, lan, node, node2, .. } = &self.network;
-        let hosts = [client, node, node2];
-        let namespaces = hosts.into_iter().chain(pods.iter().copied()).map(Host::namespace).chain([lan]);
+        let Network { client, node, node2, .. } = &self.network;
+        let hosts = [client, node, node2].into_iter().chain(pods.iter().copied()).map(Host::namespace);
+        let namespaces = hosts.chain(self.network.lans());
         namespaces.map(losses).collect::<Result<Vec<_>>>().map(|losses| losses.concat())
     }
 
@@ -297,6 +333,19 @@ impl Rig {
         Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
     }
 
+    /// The interfaces of the node that a program is attached to.
+    pub fn served_by(&self, program: Program) -> Result<BTreeSet<String>> {
+        let status = self.json(&["status"])?;
+        let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
+        let is_attached = |one: &Value| one["program"] == program.name() && !one["by"].is_null();
+        let served = interfaces
+            .iter()
+            .filter(|known| known["attachments"].as_array().is_some_and(|all| all.iter().any(is_attached)));
+        served
+            .map(|known| Ok(known["name"].as_str().context("an interface without a name")?.to_owned()))
+            .collect()
+    }
+
     /// Waits until what the agent does now is done: asked to read once more, it does so afterwards.
     fn await_sync(&self) -> Result<()> {
         let last_sync = || Ok::<_, anyhow::Error>(self.json(&["status"])?["agent"]["lastSync"].take());
@@ -314,9 +363,9 @@ impl Rig {
         })
     }
 
-    /// The namespace of the bridge.
+    /// The namespace of the switch that client and node are at.
     pub fn lan(&self) -> &Namespace {
-        &self.network.lan
+        self.network.lan()
     }
 
     /// A subcommand in the node's namespaces.
@@ -331,4 +380,9 @@ impl Rig {
     fn agent(&self) -> MutexGuard<'_, Option<Agent>> {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The ranges that hold these addresses and no others.
+fn only(addresses: &[Addresses]) -> Vec<String> {
+    addresses.iter().flat_map(|its| its.with_prefixes(32, 128)).map(|range| range.to_string()).collect()
 }

@@ -3,14 +3,20 @@
 //! TCP: at once the line `NAME CLIENT`; then it answers lines. `upload N` reads N bytes and answers
 //! their digest; `download N` sends N bytes and then their digest; `bye` ends the connection; any other
 //! line is sent back.
-//! UDP: to each datagram that does not begin with `quiet` the line `NAME CLIENT`, then the datagram.
+//! UDP: to each datagram that does not begin with `quiet` the line `NAME CLIENT`, then the datagram, from
+//! the address that was asked: a host has more than one.
 
 use crate::{bulk, namespace::Namespace};
 use anyhow::{Context, Result};
-use nix::sys::socket::{SockaddrIn6, recvfrom};
+use nix::{
+    cmsg_space,
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt, sockopt,
+    },
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Write},
     net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpStream, UdpSocket},
     os::fd::AsRawFd,
     sync::Arc,
@@ -38,7 +44,9 @@ impl Server {
             tcp.set_reuse_address(true)?;
             tcp.bind(&address.into())?;
             tcp.listen(4096)?;
-            let server = Self { tcp: Arc::new(tcp), udp: Arc::new(UdpSocket::bind(address)?) };
+            let udp = UdpSocket::bind(address)?;
+            setsockopt(&udp, sockopt::Ipv6RecvPacketInfo, &true)?;
+            let server = Self { tcp: Arc::new(tcp), udp: Arc::new(udp) };
             let (name, tcp) = (Arc::<str>::from(name), Arc::clone(&server.tcp));
             let (udp_name, udp) = (Arc::clone(&name), Arc::clone(&server.udp));
             thread::spawn(move || accept(&name, &tcp));
@@ -94,15 +102,28 @@ fn converse(name: &str, client: SocketAddr, mut connection: TcpStream) -> io::Re
 fn answer_datagrams(name: &str, socket: &UdpSocket) {
     let mut datagram = vec![0; 65536];
     // A socket that is shut down has datagrams of nobody.
-    while let Ok((length, Some(client))) = recvfrom::<SockaddrIn6>(socket.as_raw_fd(), &mut datagram) {
-        let client = SocketAddr::from(SocketAddrV6::from(client));
+    while let Some((length, client, asked)) = receive(socket, &mut datagram) {
         if !datagram[..length].starts_with(b"quiet") {
-            let mut answer = format!("{name} {}\n", canonical(client)).into_bytes();
-            answer.extend(&datagram[..length]);
+            let header = format!("{name} {}\n", canonical(SocketAddrV6::from(client).into()));
+            let answer = [IoSlice::new(header.as_bytes()), IoSlice::new(&datagram[..length])];
+            let from = [ControlMessage::Ipv6PacketInfo(&asked)];
             // The client may be gone again.
-            let _ = socket.send_to(&answer, client);
+            let _ = sendmsg(socket.as_raw_fd(), &answer, &from, MsgFlags::empty(), Some(&client));
         }
     }
+}
+
+/// A datagram: its length, who sent it, and the address it was sent to.
+fn receive(socket: &UdpSocket, datagram: &mut [u8]) -> Option<(usize, SockaddrIn6, libc::in6_pktinfo)> {
+    let mut control = cmsg_space!(libc::in6_pktinfo);
+    let mut pieces = [IoSliceMut::new(datagram)];
+    let received = recvmsg(socket.as_raw_fd(), &mut pieces, Some(&mut control), MsgFlags::empty()).ok()?;
+    let asked = received.cmsgs().ok()?.find_map(|message| match message {
+        // Which interface the answer leaves by is for the routes to say.
+        ControlMessageOwned::Ipv6PacketInfo(asked) => Some(libc::in6_pktinfo { ipi6_ifindex: 0, ..asked }),
+        _ => None,
+    });
+    Some((received.bytes, received.address?, asked?))
 }
 
 /// An IPv4 client as such, not as an IPv4-mapped IPv6 address.

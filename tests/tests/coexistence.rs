@@ -15,7 +15,7 @@ use svc_lb_tests::{
     manifest::TARGET_PORT,
     nftables::policy::masquerade_to_port,
     plan::{FAMILIES, KINDS},
-    routed::veth,
+    pods::veth,
     tap::{
         Direction::{self, Egress, Ingress},
         Stand, Tap,

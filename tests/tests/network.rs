@@ -1,15 +1,16 @@
-//! The rig's network without an agent: what the other scenarios stand on.
+//! The networks of the rigs without an agent: what the other scenarios stand on.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use etherparse::TcpHeader;
 use std::net::SocketAddr;
 use svc_lb_tests::{
+    Host, Topology,
     frame::{Packet, Path},
     host::INTERFACE,
     losses::losses,
+    network::Network,
     ping::ping,
     plan::{FAMILIES, KINDS},
-    routed::Network,
     wait::SOON,
     wire::Sees,
     xdp_pass::XdpPass,
@@ -17,20 +18,58 @@ use svc_lb_tests::{
 
 #[test]
 fn everyone_reaches_everyone_and_is_seen_with_its_own_address() -> Result<()> {
-    let network = Network::build(false)?;
-    let (pod, remote) = (network.pod("pod")?, network.remote_pod("remote")?);
-    let hosts = [&network.client, &network.node, &network.node2, &pod, &remote];
-    for host in hosts {
+    // Through a VXLAN a pod and the other node reach each other only if the pod is masqueraded: its
+    // packets come by the lan, and the answers would go by the VXLAN.
+    for topology in Topology::ALL.into_iter().filter(|&topology| topology != Topology::Vxlan) {
+        everyone_reaches_everyone(&Network::build(topology, false)?, |client, _| client)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn masquerade_hides_pods_from_the_outside_and_from_nobody_else() -> Result<()> {
+    for topology in Topology::ALL {
+        let network = Network::build(topology, false)?;
+        network.masquerade()?;
+        everyone_reaches_everyone(&network, |client, server| match (client, server) {
+            ("pod" | "pod-2", "client" | "node2") => "node",
+            ("remote", "client" | "node") => "node2",
+            _ => client,
+        })?;
+    }
+    Ok(())
+}
+
+/// Everyone calls everyone. `seen_as` names the host one of whose addresses the server sees, for the
+/// names of client and server.
+fn everyone_reaches_everyone(
+    network: &Network,
+    seen_as: impl for<'a> Fn(&'a str, &'a str) -> &'a str,
+) -> Result<()> {
+    let topology = network.topology();
+    let pods = [network.pod("pod")?, network.pod("pod-2")?, network.remote_pod("remote")?];
+    let hosts = [&network.client, &network.node, &network.node2].into_iter().chain(&pods);
+    let hosts: Vec<&Host> = hosts.collect();
+    for host in &hosts {
         host.serve(8080)?;
     }
-    for (client, server) in hosts.iter().flat_map(|client| hosts.map(|server| (client, server))) {
+    for (client, server) in hosts.iter().flat_map(|client| hosts.iter().map(move |server| (client, server))) {
         for (family, protocol) in KINDS {
-            let answer = client.dial(protocol, SocketAddr::new(server.address(family), 8080)).ask()?;
-            assert_eq!(answer.by, server.name());
+            let call = format!("{topology}: {} to {}, {protocol} {family}", client.name(), server.name());
+            let address = SocketAddr::new(server.address(family), 8080);
+            let answer = match client.dial(protocol, address).ask() {
+                Ok(answer) => answer,
+                Err(error) => panic!("{call}: {error}"),
+            };
+            assert_eq!(answer.by, server.name(), "{call}");
             if client.name() != server.name() {
-                assert_eq!(answer.client.ip(), client.address(family));
+                let expected = seen_as(client.name(), server.name());
+                let seen = hosts.iter().find(|host| host.has(answer.client.ip())).map(|host| host.name());
+                assert_eq!(seen, Some(expected), "{call}: from {}", answer.client);
             }
-            ping(client.namespace(), server.address(family))?;
+        }
+        for family in FAMILIES {
+            ping(client.namespace(), server.address(family)).with_context(|| topology.to_string())?;
         }
     }
     Ok(())
@@ -38,33 +77,22 @@ fn everyone_reaches_everyone_and_is_seen_with_its_own_address() -> Result<()> {
 
 #[test]
 fn bytes_arrive_as_they_were_sent_through_xdp_and_without_offloads() -> Result<()> {
-    let network = Network::build(false)?;
-    let _uplink = XdpPass::attach(network.node.namespace(), INTERFACE)?;
-    let _peer = XdpPass::attach(&network.lan, "node")?;
-    let pod = network.pod("pod")?;
-    pod.serve(8080)?;
-    for family in FAMILIES {
-        let mut connection = network.client.tcp(SocketAddr::new(pod.address(family), 8080)).connect()?;
-        connection.upload(20_000_001)?;
-        connection.download(20_000_001)?;
-    }
-    for namespace in [network.client.namespace(), &network.lan, network.node.namespace(), pod.namespace()] {
-        assert_eq!(losses(namespace)?, [] as [String; 0]);
-    }
-    Ok(())
-}
-
-#[test]
-fn masquerade_hides_pods_from_the_outside_and_from_nobody_else() -> Result<()> {
-    let network = Network::build(false)?;
-    let (pod, remote) = (network.pod("pod")?, network.remote_pod("remote")?);
-    network.masquerade()?;
-    for server in [&network.client, &network.node2, &remote] {
-        server.serve(8080)?;
-        for (family, protocol) in KINDS {
-            let answer = pod.dial(protocol, SocketAddr::new(server.address(family), 8080)).ask()?;
-            let seen_as = if server.name() == "remote" { &pod } else { &network.node };
-            assert_eq!(answer.client.ip(), seen_as.address(family), "by {}", server.name());
+    for topology in Topology::ALL {
+        let network = Network::build(topology, false)?;
+        let _uplink = XdpPass::attach(network.node.namespace(), INTERFACE)?;
+        let _peer = XdpPass::attach(network.lan(), network.node.name())?;
+        let (pod, remote) = (network.pod("pod")?, network.remote_pod("remote")?);
+        for (client, server) in [(&network.client, &pod), (&pod, &remote)] {
+            server.serve(8080)?;
+            for family in FAMILIES {
+                let mut connection = client.tcp(SocketAddr::new(server.address(family), 8080)).connect()?;
+                connection.upload(10_000_001)?;
+                connection.download(10_000_001)?;
+            }
+        }
+        let hosts = [&network.client, &network.node, &network.node2, &pod, &remote].map(Host::namespace);
+        for namespace in hosts.into_iter().chain(network.lans()) {
+            assert_eq!(losses(namespace)?, [] as [String; 0], "{topology}");
         }
     }
     Ok(())
@@ -72,7 +100,7 @@ fn masquerade_hides_pods_from_the_outside_and_from_nobody_else() -> Result<()> {
 
 #[test]
 fn what_conntrack_has_not_seen_from_its_beginning_is_dropped() -> Result<()> {
-    let network = Network::build(false)?;
+    let network = Network::build(Topology::Routed, false)?;
     let pod = network.pod("pod")?;
     let arrivals = pod.wire(Sees::All)?;
     for family in FAMILIES {

@@ -39,7 +39,6 @@ const IPV4: &[Change] = &[
     ("a length of 0", |frame| frame[IP + 2..IP + 4].fill(0)),
     ("a length shorter than its headers", |frame| frame[IP + 2..IP + 4].copy_from_slice(&[0, 24])),
     ("a length longer than the frame", |frame| frame[IP + 2..IP + 4].copy_from_slice(&[0x20, 0])),
-    ("a first fragment", |frame| frame[IP + 6] = 0x20),
     ("a later fragment", |frame| frame[IP + 7] = 1),
     ("another protocol", |frame| frame[IP + 9] = 47),
     ("no more than an Ethernet header", |frame| frame.truncate(IP)),

@@ -1,10 +1,14 @@
 //! What is parsed of a packet.
 
-use super::{Family, Packet, ip::MAX_NETWORK_LENGTH};
+use super::{
+    Family, Packet,
+    ip::{MAX_NETWORK_LENGTH, Network},
+};
 use crate::{exception::Exception, maps};
 use svc_lb_common::{
     address::{Be16, Tuple},
     flow::{FlowKey, Hook, TCP, TcpFlags, UDP},
+    fragment::Piece,
 };
 
 /// Length of an Ethernet header, in bytes.
@@ -22,6 +26,16 @@ pub struct Ethernet {
     pub ether_type: u16,
 }
 
+impl Ethernet {
+    /// Whether the frame is addressed so; word by word: a comparison of arrays would become a call to
+    /// `bcmp`, a byte loop in BPF.
+    #[inline(always)]
+    pub fn is_for(&self, [x, y, z]: [u16; 3]) -> bool {
+        let [a, b, c] = self.destination;
+        (a ^ x) | (b ^ y) | (c ^ z) == 0
+    }
+}
+
 /// The headers of a packet that may concern svc-lb.
 ///
 /// They are kept in a map: what the verifier knows of a number is forgotten there, so that it need not
@@ -33,15 +47,31 @@ pub struct Headers<A> {
     pub key: FlowKey<A>,
     /// Bytes from the IP header on.
     pub length: u32,
+    /// What a fragment's datagram is known by, as it stands there.
+    pub identification: u32,
     /// Offset of the transport header. A byte, which bounds it for the verifier.
     transport: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
     /// The flags of a TCP header; none for UDP.
     tcp_flags: u8,
+    /// Whether it is a fragment.
+    pub piece: Piece,
 }
 
-const _: () = assert!(ETHERNET_LENGTH + MAX_NETWORK_LENGTH <= u8::MAX as usize);
+// Of a packet, and of the packet that an ICMP error quotes.
+const _: () = assert!(ETHERNET_LENGTH + 2 * MAX_NETWORK_LENGTH + size_of::<Icmp>() <= u8::MAX as usize);
+
+/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Icmp {
+    pub kind: u8,
+    pub code: u8,
+    pub checksum: u16,
+    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443).
+    pub mtu: u32,
+}
 
 /// A TCP header without options (RFC 9293).
 #[repr(C)]
@@ -83,6 +113,28 @@ pub struct Ports {
 }
 
 impl<A: Family> Headers<A> {
+    #[inline(always)]
+    fn of(network: &Network<A>, ports: Ports, tcp_flags: TcpFlags, hook: u16) -> Self {
+        Self {
+            key: FlowKey {
+                tuple: Tuple {
+                    source: network.source,
+                    destination: network.destination,
+                    source_port: Be16::from_raw(ports.source),
+                    destination_port: Be16::from_raw(ports.destination),
+                },
+                protocol: u16::from(network.protocol),
+                hook,
+            },
+            length: network.length,
+            identification: network.identification,
+            transport: network.transport as u8,
+            hop_limit: network.hop_limit,
+            tcp_flags: tcp_flags.0,
+            piece: network.piece,
+        }
+    }
+
     /// Offset of the transport header.
     #[inline(always)]
     pub fn transport(&self) -> usize {
@@ -114,6 +166,8 @@ impl<A: Family> Headers<A> {
 }
 
 /// Parses a frame; [`Exception::NotOurs`] if it is malformed, a fragment, or neither TCP nor UDP.
+///
+/// An ICMP message and a later fragment are [`Exception::Related`], and what was parsed of them is kept.
 #[inline(never)]
 pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Headers<A>, Exception> {
     packet.pull(P::NETWORK + A::HEADER_LENGTH + size_of::<Udp>());
@@ -122,6 +176,9 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
     // The first comparison costs nothing, and decides for all packets but those in pieces.
     if frame > packet.end() - packet.start() && frame > packet.length() as usize {
         return Err(Exception::NotOurs);
+    }
+    if network.piece == Piece::Later {
+        return related(&network, hook);
     }
     let transport = network.transport;
     let payload = frame.checked_sub(transport).ok_or(Exception::NotOurs)?;
@@ -139,29 +196,61 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
             packet.pull(transport + size_of::<Udp>());
             let udp: Udp = packet.load(transport)?;
             let length = usize::from(u16::from_be(udp.length));
-            if length < size_of::<Udp>() || length > payload {
+            // A first fragment holds less than the length says.
+            if length < size_of::<Udp>() || length > payload && network.piece == Piece::Whole {
                 return Err(Exception::NotOurs);
             }
             (udp.ports, TcpFlags(0))
         }
+        protocol if protocol == u16::from(A::ICMP) && !P::TC_FOLLOWS => return related(&network, hook),
         _ => return Err(Exception::NotOurs),
     };
     let headers = maps::headers::<A>().ok_or(Exception::NotOurs)?;
-    *headers = Headers {
-        key: FlowKey {
-            tuple: Tuple {
-                source: network.source,
-                destination: network.destination,
-                source_port: Be16::from_raw(ports.source),
-                destination_port: Be16::from_raw(ports.destination),
-            },
-            protocol: u16::from(network.protocol),
-            hook: hook as u16,
-        },
-        length: network.length,
-        transport: transport as u8,
-        hop_limit: network.hop_limit,
-        tcp_flags: tcp_flags.0,
-    };
+    *headers = Headers::of(&network, ports, tcp_flags, hook as u16);
     Ok(headers)
+}
+
+/// Keeps the headers of a packet that has no ports of its own.
+#[inline(always)]
+fn related<A: Family>(network: &Network<A>, hook: Hook) -> Result<&'static Headers<A>, Exception> {
+    let headers = maps::headers::<A>().ok_or(Exception::NotOurs)?;
+    *headers = Headers::of(network, Ports { source: 0, destination: 0 }, TcpFlags(0), hook as u16);
+    Err(Exception::Related)
+}
+
+/// Parses the packet that an ICMP error quotes, up to its ports and no further: the rest may be cut off.
+/// [`Exception::NotOurs`] if the message is no error, or if the quote is malformed, has no ports, or is
+/// neither TCP nor UDP.
+#[inline(never)]
+pub fn parse_quoted<P: Packet, A: Family>(
+    packet: P,
+    error: &Headers<A>,
+) -> Result<&'static Headers<A>, Exception> {
+    let offset = error.transport() + size_of::<Icmp>();
+    reach(packet, offset + A::HEADER_LENGTH + size_of::<Udp>());
+    let icmp: Icmp = packet.load(error.transport())?;
+    if error.piece != Piece::Whole || !A::is_icmp_error(icmp.kind) {
+        return Err(Exception::NotOurs);
+    }
+    let network = A::parse(&packet, offset)?;
+    let protocol = u16::from(network.protocol);
+    let end = P::NETWORK + error.length as usize;
+    if network.piece == Piece::Later
+        || protocol != TCP && protocol != UDP
+        || network.transport + size_of::<Udp>() > end
+    {
+        return Err(Exception::NotOurs);
+    }
+    reach(packet, network.transport + size_of::<Tcp>());
+    let ports = packet.load(network.transport)?;
+    let headers = maps::quoted_headers::<A>().ok_or(Exception::NotOurs)?;
+    *headers = Headers::of(&network, ports, TcpFlags(0), error.key.hook);
+    Ok(headers)
+}
+
+/// [`Packet::pull`] with a frame of its own: the verifier bears what the compiler makes of it among other
+/// reads of a packet only as long as those are few.
+#[inline(never)]
+fn reach<P: Packet>(packet: P, length: usize) {
+    packet.pull(length);
 }

@@ -2,11 +2,12 @@
 
 use super::Packet;
 use crate::{exception::Exception, maps::Maps};
-use aya_ebpf::bindings::{bpf_fib_lookup, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1};
+use aya_ebpf::bindings::bpf_fib_lookup;
 use network_types::{eth::EtherType, ip::IpProto};
 use svc_lb_common::{
     address::{Address, Ipv4, Ipv6, Tuple},
     checksum,
+    fragment::Piece,
 };
 
 /// How many extension headers of an IPv6 packet are walked before it is left to the host.
@@ -22,8 +23,12 @@ pub struct Network<A> {
     pub source: A,
     /// Destination address.
     pub destination: A,
-    /// Offset of the transport header.
+    /// Offset of the transport header; in a later fragment, of what it carries.
     pub transport: usize,
+    /// Whether it is a fragment.
+    pub piece: Piece,
+    /// What a fragment's datagram is known by, as it stands there; in a whole packet it means nothing.
+    pub identification: u32,
     /// The protocol of the transport header.
     pub protocol: u8,
     /// TTL or hop limit.
@@ -42,6 +47,10 @@ pub trait Family: Maps {
     const ICMP: u8;
     /// ICMP type and code of port unreachable.
     const PORT_UNREACHABLE: (u8, u8);
+    /// ICMP type and code of a TTL or hop limit that ended in transit.
+    const TIME_EXCEEDED: (u8, u8);
+    /// ICMP type and code of a packet that is longer than the way takes.
+    const TOO_LONG: (u8, u8);
 
     /// The part of the header that a rewrite changes, without holes.
     type Rewritten: Copy;
@@ -51,7 +60,7 @@ pub trait Family: Maps {
     /// A whole header, without options.
     type Header: Copy;
 
-    /// Parses the header at an offset.
+    /// Parses the header at an offset. XDP leaves every fragment to tc.
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Network<Self>, Exception>;
 
     /// The changed part with other addresses, and `hops` taken off the hop limit.
@@ -67,14 +76,16 @@ pub trait Family: Maps {
     /// What the pseudo-header of an ICMP message of so many bytes adds to its checksum: nothing in IPv4.
     fn icmp_pseudo_header(source: Self, destination: Self, length: u16) -> u64;
 
+    /// Whether an ICMP message of this type is an error, which quotes the packet that it is about, and not
+    /// a redirect, which concerns the link alone.
+    fn is_icmp_error(kind: u8) -> bool;
+
+    /// What the addresses of an ICMP message, or of a packet that it quotes, add to its checksum: nothing
+    /// in IPv4, where a header's own checksum makes up for its addresses and there is no pseudo-header.
+    fn icmp_addresses(addresses: &Tuple<Self>) -> u64;
+
     /// Writes source and destination into a routing query.
     fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>);
-
-    /// The next hop that a routing query found.
-    fn next_hop(query: &bpf_fib_lookup) -> Self;
-
-    /// The address as a neighbour to redirect to.
-    fn neighbour(self) -> bpf_redir_neigh;
 }
 
 /// The 32 bits that end a pseudo-header: length and protocol, in the byte order of the packet.
@@ -120,6 +131,8 @@ impl Family for Ipv4 {
     const AF: u8 = 2;
     const ICMP: u8 = IpProto::Icmp as u8;
     const PORT_UNREACHABLE: (u8, u8) = (3, 3);
+    const TIME_EXCEEDED: (u8, u8) = (11, 0);
+    const TOO_LONG: (u8, u8) = (3, 4);
 
     type Rewritten = Ipv4Rewritten;
     const REWRITTEN_OFFSET: usize = 8;
@@ -127,21 +140,21 @@ impl Family for Ipv4 {
 
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Network<Self>, Exception> {
-        /// "More fragments" and the fragment offset: not zero in every fragment.
-        const FRAGMENT: u16 = 0x3fff;
-
         let header: Ipv4Header = packet.load(offset)?;
         let header_length = usize::from(header.version_length & 0xf) * 4;
-        if header.version_length >> 4 != Self::VERSION
-            || header_length < Self::HEADER_LENGTH
-            || header.fragment & FRAGMENT.to_be() != 0
-        {
+        if header.version_length >> 4 != Self::VERSION || header_length < Self::HEADER_LENGTH {
+            return Err(Exception::NotOurs);
+        }
+        let piece = Piece::of_ipv4(header.fragment);
+        if P::TC_FOLLOWS && piece != Piece::Whole {
             return Err(Exception::NotOurs);
         }
         Ok(Network {
             source: Self(header.rewritten.source),
             destination: Self(header.rewritten.destination),
             transport: offset + header_length,
+            piece,
+            identification: header.identification.into(),
             protocol: header.rewritten.protocol,
             hop_limit: header.rewritten.ttl,
             length: real_length(packet, u32::from(u16::from_be(header.total_length)), 0),
@@ -208,23 +221,22 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
+    fn is_icmp_error(kind: u8) -> bool {
+        /// Destination unreachable, time exceeded, parameter problem (RFC 792).
+        const ERRORS: [u8; 3] = [3, 11, 12];
+        let [unreachable, time_exceeded, parameter_problem] = ERRORS;
+        kind == unreachable || kind == time_exceeded || kind == parameter_problem
+    }
+
+    #[inline(always)]
+    fn icmp_addresses(_addresses: &Tuple<Self>) -> u64 {
+        0
+    }
+
+    #[inline(always)]
     fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>) {
         query.__bindgen_anon_3.ipv4_src = tuple.source.0;
         query.__bindgen_anon_4.ipv4_dst = tuple.destination.0;
-    }
-
-    #[inline(always)]
-    fn next_hop(query: &bpf_fib_lookup) -> Self {
-        // SAFETY: every member of the union is an integer, valid for every bit pattern.
-        Self(unsafe { query.__bindgen_anon_4.ipv4_dst })
-    }
-
-    #[inline(always)]
-    fn neighbour(self) -> bpf_redir_neigh {
-        bpf_redir_neigh {
-            nh_family: u32::from(Self::AF),
-            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [self.0, 0, 0, 0] },
-        }
     }
 }
 
@@ -245,7 +257,17 @@ pub struct Ipv6Rewritten {
     destination: [u32; 4],
 }
 
-/// The first two bytes of every extension header that may stand before the transport header.
+/// The extension header of a fragment (RFC 8200, 4.5).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct FragmentHeader {
+    next_header: u8,
+    reserved: u8,
+    offset: u16,
+    identification: u32,
+}
+
+/// The first two bytes of every other extension header that may stand before the transport header.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct ExtensionHeader {
@@ -259,6 +281,8 @@ impl Family for Ipv6 {
     const AF: u8 = 10;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const PORT_UNREACHABLE: (u8, u8) = (1, 4);
+    const TIME_EXCEEDED: (u8, u8) = (3, 0);
+    const TOO_LONG: (u8, u8) = (2, 0);
 
     type Rewritten = Ipv6Rewritten;
     const REWRITTEN_OFFSET: usize = 4;
@@ -269,6 +293,7 @@ impl Family for Ipv6 {
         const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
         const ROUTING: u8 = IpProto::Ipv6Route as u8;
         const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
+        const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
 
         let header: Ipv6Header = packet.load(offset)?;
         if header.version_class_flow.to_be() >> 28 != u32::from(Self::VERSION) {
@@ -289,11 +314,27 @@ impl Family for Ipv6 {
                 return Err(Exception::NotOurs);
             }
         }
+        let (mut piece, mut identification) = (Piece::Whole, 0);
+        if protocol == FRAGMENT && !P::TC_FOLLOWS {
+            let at = offset + Self::HEADER_LENGTH + extensions;
+            packet.pull(at + size_of::<FragmentHeader>());
+            let fragment: FragmentHeader = packet.load(at)?;
+            piece = Piece::of_ipv6(fragment.offset);
+            identification = fragment.identification;
+            // Behind it stands the transport header: only there all fragments show its protocol.
+            protocol = fragment.next_header;
+            extensions += size_of::<FragmentHeader>();
+            if extensions > MAX_EXTENSION_BYTES {
+                return Err(Exception::NotOurs);
+            }
+        }
         let payload = u32::from(u16::from_be(header.rewritten.payload_length));
         Ok(Network {
             source: Self(header.rewritten.source),
             destination: Self(header.rewritten.destination),
             transport: offset + Self::HEADER_LENGTH + extensions,
+            piece,
+            identification,
             protocol,
             hop_limit: header.rewritten.hop_limit,
             length: real_length(packet, payload, Self::HEADER_LENGTH as u32),
@@ -343,23 +384,21 @@ impl Family for Ipv6 {
     }
 
     #[inline(always)]
+    fn is_icmp_error(kind: u8) -> bool {
+        /// Destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443).
+        const ERRORS: core::ops::RangeInclusive<u8> = 1..=4;
+        ERRORS.contains(&kind)
+    }
+
+    #[inline(always)]
+    fn icmp_addresses(addresses: &Tuple<Self>) -> u64 {
+        addresses.address_sum()
+    }
+
+    #[inline(always)]
     fn query(query: &mut bpf_fib_lookup, tuple: &Tuple<Self>) {
         query.__bindgen_anon_3.ipv6_src = tuple.source.0;
         query.__bindgen_anon_4.ipv6_dst = tuple.destination.0;
-    }
-
-    #[inline(always)]
-    fn next_hop(query: &bpf_fib_lookup) -> Self {
-        // SAFETY: every member of the union is an integer, valid for every bit pattern.
-        Self(unsafe { query.__bindgen_anon_4.ipv6_dst })
-    }
-
-    #[inline(always)]
-    fn neighbour(self) -> bpf_redir_neigh {
-        bpf_redir_neigh {
-            nh_family: u32::from(Self::AF),
-            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: self.0 },
-        }
     }
 }
 

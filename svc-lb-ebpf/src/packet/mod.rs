@@ -9,7 +9,7 @@ mod ip;
 mod tc;
 mod xdp;
 
-pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Ports, Tcp, parse};
+pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;
@@ -65,8 +65,11 @@ pub trait Packet: Copy {
     /// the TTL or hop limit.
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception>;
 
-    /// Overwrites bytes.
+    /// Overwrites bytes, together with the checksum within the packet that makes up for the change.
     fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception>;
+
+    /// Overwrites bytes, where nothing within the packet makes up for the change.
+    fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception>;
 
     /// Cuts the frame to so many bytes.
     fn truncate(&self, length: u32) -> Result<(), Exception>;
@@ -86,11 +89,21 @@ pub trait Packet: Copy {
         segment: u64,
     ) -> Result<(), Exception>;
 
+    /// Bytes from the IP header on of the longest packet that this one is on the wire: the kernel
+    /// carries several TCP segments in one.
+    fn length_on_wire<A: Family>(&self, headers: &Headers<A>) -> Result<u32, Exception>;
+
     /// Whether this hook can send the packet to a next hop.
-    fn can_send_to<A: Family>(&self, hop: &NextHop<A>) -> bool;
+    fn can_send_to(&self, hop: &NextHop) -> bool;
 
     /// Sends the packet to a next hop.
-    fn send_to<A: Family>(&self, hop: &NextHop<A>) -> Result<Self::Verdict, Exception>;
+    fn send_to<A: Family>(&self, hop: &NextHop) -> Result<Self::Verdict, Exception>;
+
+    /// Addresses the frame to another port of the bridge that it came in by.
+    #[inline(always)]
+    fn switch_to(&self, hop: &NextHop) -> Result<(), Exception> {
+        self.store(0, &hop.destination)
+    }
 
     /// Sends the packet back out of the interface that it came in by, to the link-layer address that
     /// it came from.

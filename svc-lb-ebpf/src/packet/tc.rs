@@ -4,12 +4,12 @@
 //! card only; the kernel's helpers keep all three right. Nothing is written directly: a program that
 //! does so gets every packet's data copied, also of those that it leaves alone.
 
-use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports};
-use crate::{exception::Exception, route::NextHop};
+use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports, Tcp};
+use crate::{exception::Exception, maps, route::NextHop};
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode,
-        bpf_hdr_start_off::BPF_HDR_START_MAC,
+        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC,
+        bpf_adj_room_mode, bpf_hdr_start_off::BPF_HDR_START_MAC,
     },
     helpers::generated,
     programs::TcContext,
@@ -19,11 +19,16 @@ use svc_lb_common::{
     address::{Address, Ipv4, Ipv6, Tuple},
     checksum,
     counters::DropReason,
-    flow::UDP,
+    flow::{TCP, UDP},
+    interface::Interface,
 };
 
 /// `PACKET_HOST` of linux/if_packet.h: addressed to this host.
 const PACKET_HOST: u32 = 0;
+/// `PACKET_OTHERHOST` of linux/if_packet.h: addressed to none of the interface's addresses.
+const PACKET_OTHERHOST: u32 = 3;
+/// Length of a UDP header, in bytes.
+const UDP_LENGTH: u32 = 8;
 /// `BPF_F_IPV6` of linux/bpf.h, since Linux 6.16 and its stable kernels of that time: no IP header
 /// checksum makes up for the change of an address.
 const BPF_F_IPV6: u64 = 1 << 7;
@@ -78,6 +83,17 @@ impl<const LINK_LENGTH: usize> TcPacket<LINK_LENGTH> {
         self.store(0, &ethernet)
     }
 
+    /// Overwrites bytes. `flags`: as of `bpf_skb_store_bytes`.
+    #[inline(always)]
+    fn store_bytes<T: Copy>(&self, offset: usize, value: &T, flags: u64) -> Result<(), Exception> {
+        let value = core::ptr::from_ref(value).cast::<c_void>();
+        // SAFETY: the context is this program's, and the value is as long as is said.
+        let result = unsafe {
+            generated::bpf_skb_store_bytes(self.context, offset as u32, value, size_of::<T>() as u32, flags)
+        };
+        if result == 0 { Ok(()) } else { Err(FAILED) }
+    }
+
     /// Adds to what a transport checksum covers. `flags`: as of `bpf_l4_csum_replace`.
     #[inline(always)]
     fn add_to_checksum(&self, offset: usize, difference: u32, flags: u64) -> Result<(), Exception> {
@@ -115,8 +131,9 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
 
     #[inline(always)]
     fn ifindex(&self) -> u32 {
-        // SAFETY: the context is this program's.
-        unsafe { (*self.context).ifindex }
+        // SAFETY: the context is this program's. Volatile, because the kernel takes no load from a context
+        // by an address that is chosen.
+        unsafe { core::ptr::read_volatile(&raw const (*self.context).ifindex) }
     }
 
     #[inline(always)]
@@ -161,7 +178,16 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     fn is_for_this_host(&self) -> bool {
         // SAFETY: the context is this program's.
         let kind = unsafe { (*self.context).pkt_type };
-        kind == PACKET_HOST && self.is_untagged()
+        let for_this_host = match kind {
+            PACKET_HOST => true,
+            // At the port of a bridge: to the bridge.
+            PACKET_OTHERHOST if LINK_LENGTH != 0 => {
+                let (interface, ethernet) = (maps::interface(self.ifindex()), self.load::<Ethernet>(0));
+                matches!((interface, ethernet), (Some(interface), Ok(ethernet)) if ethernet.is_for(interface.mac))
+            }
+            _ => false,
+        };
+        for_this_host && self.is_untagged()
     }
 
     #[inline(always)]
@@ -194,12 +220,12 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
 
     #[inline(always)]
     fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
-        let value = core::ptr::from_ref(value).cast::<c_void>();
-        // SAFETY: the context is this program's, and the value is as long as is said.
-        let result = unsafe {
-            generated::bpf_skb_store_bytes(self.context, offset as u32, value, size_of::<T>() as u32, 0)
-        };
-        if result == 0 { Ok(()) } else { Err(FAILED) }
+        self.store_bytes(offset, value, 0)
+    }
+
+    #[inline(always)]
+    fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
+        self.store_bytes(offset, value, u64::from(BPF_F_RECOMPUTE_CSUM))
     }
 
     #[inline(always)]
@@ -242,13 +268,47 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     }
 
     #[inline(always)]
-    fn can_send_to<A: Family>(&self, _hop: &NextHop<A>) -> bool {
+    fn length_on_wire<A: Family>(&self, headers: &Headers<A>) -> Result<u32, Exception> {
+        // SAFETY: the context is this program's.
+        let segment = unsafe { (*self.context).gso_size };
+        if segment == 0 {
+            return Ok(headers.length);
+        }
+        let transport = if headers.key.protocol == TCP {
+            let tcp: Tcp = self.load(headers.transport())?;
+            u32::from(tcp.data_offset >> 4) * 4
+        } else {
+            UDP_LENGTH
+        };
+        Ok((headers.transport() - LINK_LENGTH) as u32 + transport + segment)
+    }
+
+    #[inline(always)]
+    fn can_send_to(&self, _hop: &NextHop) -> bool {
         true
     }
 
     #[inline(always)]
-    fn send_to<A: Family>(&self, hop: &NextHop<A>) -> Result<i32, Exception> {
-        let mut neighbour = hop.address.neighbour();
+    fn send_to<A: Family>(&self, hop: &NextHop) -> Result<i32, Exception> {
+        if hop.is_by(Interface::LAYER_3) {
+            // The kernel takes a link-layer header off by itself.
+            // SAFETY: the helper takes no pointers.
+            return Ok(unsafe { generated::bpf_redirect(hop.ifindex, 0) as i32 });
+        }
+        // SAFETY: the context is this program's.
+        if LINK_LENGTH == 0
+            && unsafe { generated::bpf_skb_change_head(self.context, ETHERNET_LENGTH as u32, 0) } != 0
+        {
+            return Err(FAILED);
+        }
+        let ethernet =
+            Ethernet { destination: hop.destination, source: hop.source, ether_type: A::ETHER_TYPE };
+        self.store(0, &ethernet)?;
+        if hop.is_resolved() {
+            // SAFETY: the helper takes no pointers.
+            return Ok(unsafe { generated::bpf_redirect(hop.ifindex, 0) as i32 });
+        }
+        let mut neighbour = hop.neighbour();
         let length = size_of_val(&neighbour) as i32;
         // SAFETY: the parameters are as long as is said.
         Ok(unsafe { generated::bpf_redirect_neigh(hop.ifindex, &raw mut neighbour, length, 0) as i32 })

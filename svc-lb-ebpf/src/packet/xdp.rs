@@ -40,7 +40,9 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn ifindex(&self) -> u32 {
-        self.context().ingress_ifindex() as u32
+        // SAFETY: the context is this program's. Volatile, because the kernel takes no load from a context
+        // by an address that is chosen.
+        unsafe { core::ptr::read_volatile(&raw const (*self.context).ingress_ifindex) }
     }
 
     #[inline(always)]
@@ -75,7 +77,7 @@ impl Packet for XdpPacket {
         else {
             return false;
         };
-        same(ethernet.destination, interface.mac)
+        ethernet.is_for(interface.mac)
     }
 
     #[inline(always)]
@@ -112,6 +114,11 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
+        self.store(offset, value)
+    }
+
+    #[inline(always)]
     fn truncate(&self, length: u32) -> Result<(), Exception> {
         let change = length.wrapping_sub(self.length()).cast_signed();
         // SAFETY: the context is this program's.
@@ -142,17 +149,19 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn can_send_to<A: Family>(&self, hop: &NextHop<A>) -> bool {
-        hop.link().is_some()
-            && (hop.ifindex == self.ifindex()
-                || maps::interface(hop.ifindex).is_some_and(|interface| interface.has(Interface::XDP)))
+    fn length_on_wire<A: Family>(&self, headers: &Headers<A>) -> Result<u32, Exception> {
+        Ok(headers.length)
     }
 
     #[inline(always)]
-    fn send_to<A: Family>(&self, hop: &NextHop<A>) -> Result<u32, Exception> {
-        let link = hop.link().ok_or(Exception::Drop(DropReason::RewriteFailed))?;
+    fn can_send_to(&self, hop: &NextHop) -> bool {
+        hop.is_resolved() && (hop.ifindex == self.ifindex() || hop.is_by(Interface::XDP))
+    }
+
+    #[inline(always)]
+    fn send_to<A: Family>(&self, hop: &NextHop) -> Result<u32, Exception> {
         let ethernet =
-            Ethernet { destination: link.destination, source: link.source, ether_type: A::ETHER_TYPE };
+            Ethernet { destination: hop.destination, source: hop.source, ether_type: A::ETHER_TYPE };
         self.store(0, &ethernet)?;
         if hop.ifindex == self.ifindex() {
             return Ok(xdp_action::XDP_TX);
@@ -166,13 +175,6 @@ impl Packet for XdpPacket {
         self.turn_link()?;
         Ok(xdp_action::XDP_TX)
     }
-}
-
-/// Whether two link-layer addresses are the same, word by word: a comparison of arrays would become a
-/// call to `bcmp`, a byte loop in BPF.
-#[inline(always)]
-fn same([a, b, c]: [u16; 3], [x, y, z]: [u16; 3]) -> bool {
-    (a ^ x) | (b ^ y) | (c ^ z) == 0
 }
 
 /// The result of a helper that changes the packet.

@@ -14,11 +14,9 @@ use tracing::info;
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What this version does not serve, whatever the manifests say.
-pub const NOT_SERVED: [&str; 5] = [
+pub const NOT_SERVED: [&str; 3] = [
     "Services of type LoadBalancer, externalIPs, SCTP, traffic policies, session affinity and topology",
     "clients on the node itself",
-    "pods behind a bridge, overlays and other tunnels",
-    "more than one uplink",
     "IP fragments, ICMP errors about translated connections, and packets longer than the way on allows",
 ];
 
@@ -165,11 +163,8 @@ mod tests {
         let interface = |index, role| crate::node::Interface {
             index,
             name: format!("eth{index}"),
-            kind: String::new(),
-            mac: None,
-            up: true,
-            addresses: Vec::new(),
             role,
+            ..crate::node::Interface::default()
         };
         let facts = Facts {
             interfaces: vec![

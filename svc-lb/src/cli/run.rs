@@ -2,13 +2,13 @@
 
 use super::{Run, ServicesOptions, UsageError};
 use crate::{
-    agent::{Agent, Options, Tools},
+    agent::{Agent, Options, Ports, Tools},
     cluster::Ranges,
     compile,
     dataplane::{self, Dataplane},
     health::Health,
     metrics::{Metrics, Scrapes},
-    node::{PortSet, Roles, Sysctls, Watcher, check_ranges, range_conflict},
+    node::{Change, Keeper, Roles, Sysctls, Watcher, check_ranges, range_conflict},
     server::serve,
     source::FileSource,
     state_dir::{Lock, StateDir},
@@ -59,7 +59,7 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     let state = StateDir::new(&flags.directories.state_dir);
     let _lock = lock(&state).await?;
     let sysctls = Sysctls::open(state.clone(), flags.set_sysctls)?;
-    let watcher = Watcher::start(roles.clone()).await?;
+    let watcher = Watcher::start().await?;
     check_against_node(flags, &sysctls, &watcher)?;
 
     let health = Health::default();
@@ -72,8 +72,9 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     }
 
     let dataplane = Dataplane::open(&dataplane_options(flags))?;
-    let tools = Tools { state, sysctls, dataplane, health, metrics };
-    let agent = Agent::new(agent_options(flags, roles)?, tools, watcher.facts().clone())?;
+    let neighbours = Keeper::start()?;
+    let tools = Tools { state, sysctls, neighbours, dataplane, health, metrics };
+    let agent = Agent::new(agent_options(flags, roles)?, tools, watcher.machine().clone())?;
     let source = FileSource::new(flags.services.clone());
     let agent = follow(agent, source, watcher, scrapes, signals).await?;
     info!("asked to stop");
@@ -81,7 +82,7 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
         warn!("the supervisor was not told: {error}");
     }
     if flags.detach_on_exit {
-        agent.detach()?;
+        agent.detach().await?;
     }
     Ok(())
 }
@@ -108,12 +109,18 @@ async fn follow(
         tokio::select! {
             () = source.changed() => agent.objects_changed(source.read()),
             changed = watcher.changed() => {
-                changed?;
-                agent.interfaces_changed(watcher.facts());
+                match changed? {
+                    Change::Ways => agent.ways_changed(),
+                    Change::Neighbours(links) => agent.neighbours_changed(&links),
+                    Change::Machine => agent.machine_changed(watcher.machine()),
+                }
             }
             _ = signals.hangup.recv() => agent.objects_changed(source.read()),
             () = until(agent.retry_at()) => agent.retry(),
-            _ = mend.tick() => agent.mend(),
+            _ = mend.tick() => {
+                watcher.mend();
+                agent.mend();
+            }
             () = time::sleep_until(next_sweep) => {
                 let rest = if agent.sweep() { SWEEP_EVERY } else { SWEEP_PAUSE };
                 next_sweep = Instant::now() + rest;
@@ -190,7 +197,7 @@ fn check_against_node(flags: &Run, sysctls: &Sysctls, watcher: &Watcher) -> Resu
     .map_err(|error| UsageError(error.to_string()))?;
     let ServicesOptions { service_cluster_ip_range, cluster_cidr, .. } = &flags.services_options;
     for range in service_cluster_ip_range {
-        if let Some(other) = range_conflict(*range, &watcher.facts().interfaces, cluster_cidr) {
+        if let Some(other) = range_conflict(*range, &watcher.machine().interfaces, cluster_cidr) {
             return Err(UsageError(format!(
                 "--service-cluster-ip-range {range} meets {other}: choose another"
             )));
@@ -238,7 +245,7 @@ fn agent_options(flags: &Run, roles: Roles) -> io::Result<Options> {
             nodeport_addresses: services.nodeport_addresses.clone(),
         },
         roles,
-        reserved_ports: PortSet::of(&[flags.flows.snat_port_range, services.service_node_port_range]),
+        ports: Ports { snat: flags.flows.snat_port_range, node_ports: services.service_node_port_range },
     })
 }
 

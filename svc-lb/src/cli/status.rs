@@ -233,6 +233,8 @@ tc_uplink_ingress         300       299          0         0
 tc_uplink_egress            0         0          0         0
 tc_pod_ingress              0         0          0         0
 tc_pod_egress               0         0          0         0
+tc_l3_ingress               0         0          0         0
+tc_l3_egress                0         0          0         0
 
 DROPPED-FOR   PACKETS
 unroutable          7

@@ -3,13 +3,13 @@
 use super::{
     allocate::{Allocations, allocate},
     endpoints::{Source, Sources},
-    model::{Cluster, Port, Service},
+    model::{Cluster, Node, Port, Service},
     ranges::Ranges,
     request::{NodePort, Request, RequestedPort, requests},
 };
 use crate::source::{Finding, Object, Objects, parse_address};
-use k8s_openapi::api::core::v1::Node;
-use std::net::IpAddr;
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1 as api;
 
 /// What [`join`] gives.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub fn join(objects: &Objects, ranges: &Ranges, previous: &Allocations) -> Joine
     let sources = Sources::new(objects);
     let service = |request| service(request, &allocations, &sources.of(request), &mut findings);
     let services = requests.iter().map(service).collect();
-    let nodes = objects.nodes.iter().map(|(name, node)| (name.name.clone(), internal_ips(node))).collect();
+    let nodes = objects.nodes.iter().map(|(name, node)| (name.name.clone(), self::node(node))).collect();
     Joined { cluster: Cluster { services, nodes }, allocations, findings }
 }
 
@@ -74,9 +74,20 @@ fn node_port(request: &Request<'_>, port: &RequestedPort<'_>, allocations: &Allo
     }
 }
 
-/// The InternalIPs of a Node.
-fn internal_ips(node: &Object<Node>) -> Vec<IpAddr> {
-    let addresses = node.value.status.iter().flat_map(|status| status.addresses.iter().flatten());
+/// What is to be known of a Node. What does not parse has been reported.
+fn node(object: &Object<api::Node>) -> Node {
+    let addresses = object.value.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.filter(|address| address.type_ == "InternalIP");
-    internal.filter_map(|address| parse_address(&address.address)).collect()
+    let spec = object.value.spec.iter();
+    let pod_cidrs = spec.flat_map(|spec| match &spec.pod_cidrs {
+        Some(ranges) if !ranges.is_empty() => ranges.as_slice(),
+        _ => spec.pod_cidr.as_slice(),
+    });
+    Node {
+        addresses: internal.filter_map(|address| parse_address(&address.address)).collect(),
+        pod_cidrs: pod_cidrs
+            .filter_map(|range| range.parse().ok())
+            .map(|range: IpNet| range.trunc())
+            .collect(),
+    }
 }

@@ -18,5 +18,5 @@ mod tests;
 
 pub use allocate::Allocations;
 pub use join::{Joined, join};
-pub use model::{Cluster, Endpoint, Port, Service};
+pub use model::{Cluster, Endpoint, Node, Port, Service};
 pub use ranges::Ranges;

@@ -1,6 +1,7 @@
 //! What is known of the cluster, in svc-lb's own words.
 
 use crate::source::{Family, Name, Origin, Protocol};
+use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// The cluster at one moment.
@@ -9,8 +10,17 @@ pub struct Cluster {
     /// The Services that svc-lb serves, the older first: by creation time, then by namespace and name.
     /// One that was never in a cluster has no creation time, and comes after those that have.
     pub services: Vec<Service>,
-    /// The InternalIPs of each Node, by its name.
-    pub nodes: BTreeMap<String, Vec<IpAddr>>,
+    /// The Nodes by their names.
+    pub nodes: BTreeMap<String, Node>,
+}
+
+/// A Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its InternalIPs.
+    pub addresses: Vec<IpAddr>,
+    /// Where the addresses of its pods come from: `spec.podCIDRs`, else `spec.podCIDR`.
+    pub pod_cidrs: Vec<IpNet>,
 }
 
 /// A Service.

@@ -1,11 +1,13 @@
 //! Cluster + node → the tables that the programs want. Pure: no I/O, no clock, no order of arrival.
 
 mod node_addresses;
+mod reach;
 mod services;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use node_addresses::{NodeAddresses, node_addresses};
+pub use reach::reach;
 pub use services::{Compiled, Options, compile};
 pub use tables::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target};

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::Cluster,
-    node::{Facts, Interface, Role},
+    node::{Facts, Interface},
     options::NodePortAddresses,
     source::why_unusable,
 };
@@ -39,15 +39,19 @@ impl NodeAddresses {
 /// The addresses of the node of this name: in each family the InternalIP of the Node, else the first
 /// uplink's first address.
 pub fn node_addresses(cluster: &Cluster, facts: &Facts, node_name: &str) -> NodeAddresses {
-    let internal = cluster.nodes.get(node_name).into_iter().flatten().copied();
-    let is_uplink = |interface: &&Interface| matches!(interface.role, Role::Uplink(_));
-    let of_uplinks = facts.interfaces.iter().filter(is_uplink).flat_map(addresses);
+    let of_uplinks = facts.interfaces.iter().filter(|it| it.is_uplink()).flat_map(addresses);
     let mut found = NodeAddresses::default();
-    internal
-        .filter(|address| is_reachable(*address))
-        .chain(of_uplinks)
-        .for_each(|address| found.offer(address));
+    internal_addresses(cluster, node_name).chain(of_uplinks).for_each(|address| found.offer(address));
     found
+}
+
+/// The InternalIPs of the Node of this name.
+pub(super) fn internal_addresses<'a>(
+    cluster: &'a Cluster,
+    node_name: &str,
+) -> impl Iterator<Item = IpAddr> + use<'a> {
+    let addresses = cluster.nodes.get(node_name).into_iter().flat_map(|node| &node.addresses);
+    addresses.copied().filter(|address| is_reachable(*address))
 }
 
 /// Where the node answers at NodePorts.

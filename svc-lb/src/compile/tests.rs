@@ -25,7 +25,7 @@ fn facts() -> Facts {
 
 fn interface(index: u32, name: &str, role: Role, addresses: &[&str]) -> Interface {
     let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
-    Interface { index, name: name.to_owned(), kind: String::new(), mac: None, up: true, addresses, role }
+    Interface { index, name: name.to_owned(), addresses, role, ..Interface::default() }
 }
 
 fn joined(yaml: &str) -> Joined {

@@ -7,6 +7,7 @@
 use super::{
     bpffs,
     error::{DataplaneError, chain},
+    load::load_program,
     place::{Pins, Place, direction},
     syscall::{detach_link, interface_of_link},
 };
@@ -71,6 +72,7 @@ impl Attacher {
     /// Attaches a program to a place on an interface, or replaces what an earlier agent attached there.
     /// Why not, in words.
     pub fn attach(&self, ebpf: &mut Ebpf, interface: &node::Interface, place: Place) -> Result<Hook, String> {
+        load_program(ebpf, place.program().name()).map_err(|error| error.to_string())?;
         let path = self.pins.path(&interface.name, place);
         let result = match (ebpf.program_mut(place.program().name()), place) {
             (Some(AyaProgram::Xdp(xdp)), Place::NativeXdp) => {

@@ -1,8 +1,11 @@
 //! Keeps the programs on the interfaces that are served, and tells them what they must know of each.
 
-use super::{attach::Attacher, error::DataplaneError, maps::Maps, place::Place, typed::MapError};
+use super::{
+    attach::Attacher, error::DataplaneError, interface_table::InterfaceTable, maps::Maps, place::Place,
+    typed::MapError,
+};
 use crate::{
-    node::{self, Facts, Role},
+    node::{self, Facts, LinkLayer},
     options::XdpMode,
     status::{Attachment, Hook},
 };
@@ -11,7 +14,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::Path};
 use svc_lb_common::{
     address::{Address, AddressPair, Ipv4, Ipv6},
     counters::Program,
-    interface::{Interface, Settings, slot},
+    interface::{Interface, Settings},
 };
 
 /// What is attached where, and what the maps say of it.
@@ -21,25 +24,22 @@ pub struct Interfaces {
     xdp_mode: XdpMode,
     /// By name.
     attached: BTreeMap<String, Attached>,
-    /// What `INTERFACES` holds, but for elements that are zero.
-    entries: BTreeMap<u32, Interface>,
+    table: InterfaceTable,
+    /// What `SETTINGS` holds.
+    settings: Settings,
 }
 
 /// An interface with its programs.
 #[derive(Debug)]
 struct Attached {
     index: u32,
-    uplink: bool,
+    places: Vec<Place>,
     attachments: Vec<Attachment>,
     /// Whether all of them are as they should be, so that there is nothing to do the next time.
     settled: bool,
 }
 
 impl Attached {
-    fn is_of(&self, interface: &node::Interface) -> bool {
-        self.index == interface.index && self.uplink == is_uplink(interface)
-    }
-
     fn has_xdp(&self) -> bool {
         self.attachments.iter().any(|it| matches!(it.by, Some(Hook::NativeXdp | Hook::GenericXdp)))
     }
@@ -48,13 +48,41 @@ impl Attached {
 impl Interfaces {
     /// What an earlier agent attached is taken over by the first [`Self::set`].
     pub fn new(pin_dir: &Path, xdp_mode: XdpMode, maps: &Maps) -> Result<Self, DataplaneError> {
-        let entries = (0..).zip(maps.interfaces.range(0, maps.interfaces.length())?);
-        Ok(Self {
+        let mut interfaces = Self {
             attacher: Attacher::new(pin_dir)?,
             xdp_mode,
             attached: BTreeMap::new(),
-            entries: entries.filter(|(_, entry)| *entry != Interface::default()).collect(),
-        })
+            table: InterfaceTable::read(maps)?,
+            settings: maps.settings.range(0, 1)?.first().copied().unwrap_or_default(),
+        };
+        // While no agent ran, nobody followed the routes.
+        interfaces.invalidate_next_hops(maps)?;
+        Ok(interfaces)
+    }
+
+    /// Makes the programs look every next hop up again.
+    pub fn invalidate_next_hops(&mut self, maps: &Maps) -> Result<(), MapError> {
+        // 0 is what a flow says that never looked one up.
+        let generation = self.settings.route_generation.wrapping_add(1).max(1);
+        self.write(maps, Settings { route_generation: generation, ..self.settings })
+    }
+
+    /// The ifindex of the interface that has a slot of `INTERFACES`.
+    pub fn index(&self, slot: u16) -> Option<u32> {
+        self.table.index(slot)
+    }
+
+    /// The generation of the routes.
+    pub fn route_generation(&self) -> u32 {
+        self.settings.route_generation
+    }
+
+    fn write(&mut self, maps: &Maps, settings: Settings) -> Result<(), MapError> {
+        if self.settings != settings {
+            maps.settings.set(&[(0, settings)])?;
+            self.settings = settings;
+        }
+        Ok(())
     }
 
     /// Attaches to the interfaces that are served, and detaches from all others; only those that are
@@ -67,27 +95,25 @@ impl Interfaces {
         facts: &Facts,
         node: &[IpAddr],
     ) -> Result<Vec<Attachment>, DataplaneError> {
-        let is_served = |interface: &&node::Interface| !matches!(interface.role, Role::None(_));
-        let served: Vec<&node::Interface> = facts.interfaces.iter().filter(is_served).collect();
-        self.attached.retain(|name, attached| served.iter().any(|it| it.name == *name && attached.is_of(it)));
-        for interface in &served {
-            let places = self.places(interface);
-            if let Some(attached) = self.attached.get_mut(&interface.name) {
-                attached.settled &= places.iter().all(|place| self.attacher.is_attached(interface, *place));
-            }
-        }
+        let served: Vec<&node::Interface> = facts.interfaces.iter().filter(|it| it.is_served()).collect();
+        self.look_after_attached(&served);
         let node = pair(node, AddressPair::default());
-        maps.settings.set(&[(0, Settings { node, ..Settings::default() })])?;
+        self.write(maps, Settings { node, ..self.settings })?;
 
         // A program must know its interface from its first packet on.
-        self.describe(maps, &served, node)?;
+        let mut moved = self.table.describe(maps, &self.entries(facts, node))?;
         self.detach_others(&served)?;
         for interface in &served {
             self.attach(ebpf, interface);
         }
         // Now it is known where XDP can send.
-        self.describe(maps, &served, node)?;
-        self.forget(maps, &served)?;
+        let entries = self.entries(facts, node);
+        moved |= self.table.describe(maps, &entries)?;
+        self.table.forget_all_but(maps, &entries)?;
+        if moved {
+            // A flow knows its next hop by the interface's slot.
+            self.invalidate_next_hops(maps)?;
+        }
         Ok(served
             .iter()
             .filter_map(|it| self.attached.get(&it.name))
@@ -112,14 +138,25 @@ impl Interfaces {
         Ok(())
     }
 
+    /// Forgets what is attached to interfaces that are others now, and finds out what somebody detached.
+    fn look_after_attached(&mut self, served: &[&node::Interface]) {
+        for interface in served {
+            let places = self.places(interface);
+            let Some(attached) = self.attached.get_mut(&interface.name) else { continue };
+            if attached.index != interface.index || attached.places != places {
+                self.attached.remove(&interface.name);
+            } else {
+                attached.settled &= places.iter().all(|place| self.attacher.is_attached(interface, *place));
+            }
+        }
+        self.attached.retain(|name, _| served.iter().any(|interface| interface.name == *name));
+    }
+
     /// Where an interface is to have programs.
     fn places(&self, interface: &node::Interface) -> Vec<Place> {
-        if !is_uplink(interface) {
-            return vec![Place::Tc(Program::TcPodIngress), Place::Tc(Program::TcPodEgress)];
-        }
         // XDP comes last: what it passes on finds the programs behind it.
-        let tc = [Place::Tc(Program::TcUplinkIngress), Place::Tc(Program::TcUplinkEgress)];
-        tc.into_iter().chain(Place::xdp(self.xdp_mode, &interface.kind)).collect()
+        let xdp = interface.is_uplink().then(|| Place::xdp(self.xdp_mode, interface).ok()).flatten();
+        Place::tc(interface).into_iter().chain(xdp).collect()
     }
 
     fn attach(&mut self, ebpf: &mut Ebpf, interface: &node::Interface) {
@@ -132,68 +169,65 @@ impl Interfaces {
             by: result.as_ref().ok().copied(),
             reason: result.err().unwrap_or_default(),
         };
+        let places = self.places(interface);
         let mut attachments = Vec::new();
-        for place in self.places(interface) {
+        for &place in &places {
             let result = self.attacher.attach(ebpf, interface, place);
             attachments.push(attachment(place.program(), result));
         }
         let settled = attachments.iter().all(|attachment| attachment.by.is_some());
-        let uplink = is_uplink(interface);
-        if uplink && let Err(why) = Place::xdp(self.xdp_mode, &interface.kind) {
+        if interface.is_uplink()
+            && let Err(why) = Place::xdp(self.xdp_mode, interface)
+        {
             attachments.push(attachment(Program::XdpUplink, Err(why)));
         }
-        let attached = Attached { index: interface.index, uplink, attachments, settled };
+        let attached = Attached { index: interface.index, places, attachments, settled };
         self.attached.insert(interface.name.clone(), attached);
     }
 
-    /// Writes what the programs must know of the interfaces that are served.
-    fn describe(
-        &mut self,
-        maps: &Maps,
-        served: &[&node::Interface],
-        node: AddressPair,
-    ) -> Result<(), MapError> {
-        let entries = served.iter().map(|interface| {
+    /// What the programs must know of the interfaces that are served.
+    fn entries(&self, facts: &Facts, node: AddressPair) -> Vec<Interface> {
+        let entry = |interface: &node::Interface| {
             let xdp = self.attached.get(&interface.name).is_some_and(Attached::has_xdp);
-            (slot(interface.index), entry(interface, xdp, node))
-        });
-        let changed: Vec<(u32, Interface)> =
-            entries.filter(|(index, entry)| self.entries.get(index) != Some(entry)).collect();
-        maps.interfaces.set(&changed)?;
-        self.entries.extend(changed);
-        Ok(())
-    }
-
-    /// Empties what the maps say of interfaces that are no longer served.
-    fn forget(&mut self, maps: &Maps, served: &[&node::Interface]) -> Result<(), MapError> {
-        let is_gone = |index: &u32| !served.iter().any(|interface| slot(interface.index) == *index);
-        let gone: Vec<(u32, Interface)> = self
-            .entries
-            .keys()
-            .filter(|index| is_gone(index))
-            .map(|index| (*index, Interface::default()))
-            .collect();
-        maps.interfaces.set(&gone)?;
-        self.entries.retain(|index, _| !is_gone(index));
-        Ok(())
+            entry(interface, bridge(facts, interface), xdp, node)
+        };
+        facts.interfaces.iter().filter(|interface| interface.is_served()).map(entry).collect()
     }
 }
 
-fn is_uplink(interface: &node::Interface) -> bool {
-    matches!(interface.role, Role::Uplink(_))
+/// The bridge of which an interface is a port.
+fn bridge<'a>(facts: &'a Facts, interface: &node::Interface) -> Option<&'a node::Interface> {
+    let master = interface.master?;
+    facts.interfaces.iter().find(|it| it.index == master && it.kind == "bridge")
 }
 
-/// An element of `INTERFACES`.
-fn entry(interface: &node::Interface, xdp: bool, node: AddressPair) -> Interface {
-    let role = if is_uplink(interface) { Interface::UPLINK } else { Interface::POD };
-    let addresses: Vec<IpAddr> = interface.addresses.iter().map(ipnet::IpNet::addr).collect();
+/// What a program must know of an interface.
+fn entry(
+    interface: &node::Interface,
+    bridge: Option<&node::Interface>,
+    xdp: bool,
+    node: AddressPair,
+) -> Interface {
+    let past_netfilter =
+        bridge.filter(|_| interface.is_pod()).map(|it| it.past_netfilter).unwrap_or_default();
+    let flags = [
+        (Interface::UPLINK, interface.is_uplink()),
+        (Interface::POD, interface.is_pod()),
+        (Interface::XDP, xdp),
+        (Interface::LAYER_3, interface.link_layer == LinkLayer::None),
+        (Interface::SWITCHED_V4, past_netfilter.v4),
+        (Interface::SWITCHED_V6, past_netfilter.v6),
+    ];
+    // What arrives at the port of a bridge is addressed to the bridge.
+    let host = bridge.unwrap_or(interface);
+    let addresses: Vec<IpAddr> = host.addresses.iter().map(ipnet::IpNet::addr).collect();
     Interface {
         addresses: pair(&addresses, node),
-        mac: bytemuck::cast(interface.mac.unwrap_or_default()),
-        flags: role | if xdp { Interface::XDP } else { 0 },
+        mac: bytemuck::cast(host.mac.unwrap_or_default()),
+        flags: flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag),
         index: interface.index,
-        master: interface.index,
-        mtu: 1500,
+        master: host.index,
+        mtu: interface.mtu,
     }
 }
 
@@ -208,23 +242,40 @@ fn pair(addresses: &[IpAddr], default: AddressPair) -> AddressPair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::{PastNetfilter, Role};
 
     #[test]
     fn an_interface_has_its_own_addresses_and_the_nodes_where_it_has_none() {
         let node = pair(&["192.0.2.1", "2001:db8::1"].map(|it| it.parse().unwrap()), AddressPair::default());
         let interface = node::Interface {
             index: 7,
-            name: "eth1".to_owned(),
-            kind: String::new(),
             mac: Some([2, 0, 0, 0, 0, 9]),
-            up: true,
+            mtu: 1450,
             addresses: ["2001:db8:1::7/64", "2001:db8:1::8/64"].map(|it| it.parse().unwrap()).to_vec(),
             role: Role::Uplink("default route".to_owned()),
+            ..node::Interface::default()
         };
-        let entry = entry(&interface, true, node);
+        let entry = entry(&interface, None, true, node);
+        assert_eq!((entry.index, entry.master, entry.mtu), (7, 7, 1450));
         assert_eq!(entry.addresses.v4.to_ip().to_string(), "192.0.2.1");
         assert_eq!(entry.addresses.v6.to_ip().to_string(), "2001:db8:1::7");
         assert_eq!(bytemuck::bytes_of(&entry.mac), [2, 0, 0, 0, 0, 9]);
         assert!(entry.has(Interface::UPLINK) && entry.has(Interface::XDP) && !entry.has(Interface::POD));
+    }
+
+    #[test]
+    fn a_pods_port_knows_its_bridge_and_what_that_switches_past_netfilter() {
+        let bridge = node::Interface {
+            index: 3,
+            mac: Some([2, 0, 0, 0, 0, 3]),
+            past_netfilter: PastNetfilter { v4: true, v6: false },
+            ..node::Interface::default()
+        };
+        let port = |role| node::Interface { index: 7, role, ..node::Interface::default() };
+        let of = |role| entry(&port(role), Some(&bridge), false, AddressPair::default());
+        let pod = of(Role::Pod(String::new()));
+        assert_eq!((pod.master, pod.flags), (3, Interface::POD | Interface::SWITCHED_V4));
+        assert_eq!(bytemuck::bytes_of(&pod.mac), [2, 0, 0, 0, 0, 3], "the host is addressed so");
+        assert_eq!(of(Role::Uplink(String::new())).flags, Interface::UPLINK, "only pods are switched to");
     }
 }

@@ -34,7 +34,17 @@ const LOG_WIDTH: usize = 200;
 const LINKED: [&str; 7] =
     ["SERVICES", SERVICE_NAMES, "SLOTS", "BACKENDS_V4", "BACKENDS_V6", "FRONTENDS_V4", "FRONTENDS_V6"];
 
-/// Makes or adopts the maps, and loads the programs.
+/// The programs that are loaded at once. The others are for links that few nodes have: to verify them
+/// takes a second or two, which is spent where they are first attached.
+const AT_START: [Program; 5] = [
+    Program::XdpUplink,
+    Program::TcUplinkIngress,
+    Program::TcUplinkEgress,
+    Program::TcPodIngress,
+    Program::TcPodEgress,
+];
+
+/// Makes or adopts the maps, and loads the programs that every node needs.
 pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
     bpffs::prepare(&options.pin_dir)?;
     let directory = maps::directory(&options.pin_dir);
@@ -54,7 +64,7 @@ pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
         loader.map_max_entries(name, info.max_entries);
     }
     let mut ebpf = loader.load(OBJECT).map_err(|error| object(&chain(&error)))?;
-    for program in Program::ALL.map(Program::name).into_iter().chain([clock::PROGRAM]) {
+    for program in AT_START.map(Program::name).into_iter().chain([clock::PROGRAM]) {
         load_program(&mut ebpf, program)?;
     }
     pin_clock(&mut ebpf, &options.pin_dir)?;
@@ -146,9 +156,10 @@ fn make_names(directory: &Path) -> Result<(), DataplaneError> {
         .map_err(|error| object(&chain(&error)))
 }
 
-/// Has the kernel verify a program.
-fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), DataplaneError> {
+/// Has the kernel verify a program, unless it has already.
+pub fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), DataplaneError> {
     let result = match ebpf.program_mut(program) {
+        Some(loaded) if loaded.fd().is_ok() => Ok(()),
         Some(AyaProgram::Xdp(xdp)) => xdp.load(),
         Some(AyaProgram::SchedClassifier(classifier)) => classifier.load(),
         _ => return Err(object(&format!("the object has no program {program}"))),

@@ -122,8 +122,10 @@ pub struct Maps {
     pub drops: PerCpuArray<u64>,
     /// What the agent knows of the node.
     pub settings: Array<Settings>,
-    /// ifindex → what the agent knows of the interface.
+    /// Slot → what the agent knows of the interface.
     pub interfaces: Array<Interface>,
+    /// ifindex → the same, of interfaces whose slot another has.
+    pub other_interfaces: HashMap<u32, Interface>,
 }
 
 impl Maps {
@@ -141,6 +143,7 @@ impl Maps {
             drops: PerCpuArray::open(directory, "DROPS", access)?,
             settings: Array::open(directory, "SETTINGS", access)?,
             interfaces: Array::open(directory, "INTERFACES", access)?,
+            other_interfaces: HashMap::open(directory, "OTHER_INTERFACES", access)?,
         })
     }
 }

@@ -16,6 +16,7 @@ mod clock;
 mod element;
 mod error;
 mod index;
+mod interface_table;
 mod interfaces;
 mod load;
 mod log;
@@ -47,11 +48,12 @@ use interfaces::Interfaces;
 use maps::Maps;
 use state::State;
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     path::{Path, PathBuf},
     time::Instant,
 };
-use svc_lb_common::counters::Program;
+use svc_lb_common::counters::{DropReason, Program};
 use sweep::Sweep;
 use syscall::Access;
 
@@ -118,7 +120,25 @@ impl Dataplane {
     /// back memory: a walk every ten seconds or so is enough, with pauses between its steps.
     pub fn sweep(&mut self) -> Result<Swept, DataplaneError> {
         let now = self.clock.now()?;
-        Ok(self.sweep.step(&self.maps, now)?)
+        Ok(self.sweep.step(&self.maps, now, self.interfaces.route_generation())?)
+    }
+
+    /// The neighbours to which flows have sent by themselves since this was last asked, as far as sweeps
+    /// have seen them: the ifindex of the link, and the link-layer address.
+    pub fn used_neighbours(&mut self) -> BTreeSet<(u32, [u8; 6])> {
+        let used = self.sweep.take_used().into_iter();
+        used.filter_map(|(slot, mac)| Some((self.interfaces.index(slot)?, bytemuck::cast(mac)))).collect()
+    }
+
+    /// Makes the programs look up anew where packets go that they send on by themselves: something of the
+    /// routes changed. Without it they notice within a second.
+    pub fn invalidate_next_hops(&mut self) -> Result<(), MapError> {
+        self.interfaces.invalidate_next_hops(&self.maps)
+    }
+
+    /// How many packets were dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> Result<u64, MapError> {
+        self.maps.drops.sum(reason as u32)
     }
 
     /// Runs a program on a frame that nobody sent.

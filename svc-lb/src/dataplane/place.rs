@@ -1,7 +1,10 @@
 //! The places on an interface where a program is attached, and the pins that remember them.
 
 use super::{bpffs, error::DataplaneError};
-use crate::options::XdpMode;
+use crate::{
+    node::{Interface, LinkLayer},
+    options::XdpMode,
+};
 use aya::programs::TcAttachType;
 use std::path::{Path, PathBuf};
 use svc_lb_common::counters::Program;
@@ -19,14 +22,28 @@ pub enum Place {
 
 impl Place {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::NativeXdp,
         Self::GenericXdp,
         Self::Tc(Program::TcUplinkIngress),
         Self::Tc(Program::TcUplinkEgress),
         Self::Tc(Program::TcPodIngress),
         Self::Tc(Program::TcPodEgress),
+        Self::Tc(Program::TcL3Ingress),
+        Self::Tc(Program::TcL3Egress),
     ];
+
+    /// Where an interface has tc programs: one for each direction.
+    pub fn tc(interface: &Interface) -> [Self; 2] {
+        let programs = if !interface.is_uplink() {
+            [Program::TcPodIngress, Program::TcPodEgress]
+        } else if interface.link_layer == LinkLayer::None {
+            [Program::TcL3Ingress, Program::TcL3Egress]
+        } else {
+            [Program::TcUplinkIngress, Program::TcUplinkEgress]
+        };
+        programs.map(Self::Tc)
+    }
 
     /// The program's name, and for what is not its first choice also the mode: the kernel does not
     /// say in which mode a link is attached.
@@ -47,8 +64,13 @@ impl Place {
     }
 
     /// Where an uplink has XDP: in one place, or nowhere and why.
-    pub fn xdp(mode: XdpMode, kind: &str) -> Result<Self, String> {
+    pub fn xdp(mode: XdpMode, interface: &Interface) -> Result<Self, String> {
+        let kind = interface.kind.as_str();
         match mode {
+            // In the stack it would find an IP header where it expects the Ethernet header.
+            _ if interface.link_layer == LinkLayer::None => {
+                Err("XDP is for Ethernet frames, and this link has none".to_owned())
+            }
             XdpMode::Off => Err("--xdp-mode is off".to_owned()),
             XdpMode::Generic => Ok(Self::GenericXdp),
             XdpMode::Native => Ok(Self::NativeXdp),
@@ -114,6 +136,7 @@ fn parse(name: &str) -> Option<(String, Place)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::Role;
 
     #[test]
     fn a_pin_is_read_as_it_is_written() {
@@ -132,13 +155,24 @@ mod tests {
 
     #[test]
     fn auto_takes_hardware_only_and_the_others_what_they_are_told() {
-        assert_eq!(Place::xdp(XdpMode::Auto, ""), Ok(Place::NativeXdp));
-        for kind in ["veth", "bridge", "vxlan", "wireguard", "tun"] {
-            let why = Place::xdp(XdpMode::Auto, kind).unwrap_err();
+        let link = |kind: &str| Interface { kind: kind.to_owned(), ..Interface::default() };
+        assert_eq!(Place::xdp(XdpMode::Auto, &link("")), Ok(Place::NativeXdp));
+        for kind in ["veth", "bridge", "vxlan", "geneve"] {
+            let why = Place::xdp(XdpMode::Auto, &link(kind)).unwrap_err();
             assert!(why.contains(kind), "{why}");
-            assert_eq!(Place::xdp(XdpMode::Native, kind), Ok(Place::NativeXdp));
-            assert_eq!(Place::xdp(XdpMode::Generic, kind), Ok(Place::GenericXdp));
+            assert_eq!(Place::xdp(XdpMode::Native, &link(kind)), Ok(Place::NativeXdp));
+            assert_eq!(Place::xdp(XdpMode::Generic, &link(kind)), Ok(Place::GenericXdp));
         }
-        assert!(Place::xdp(XdpMode::Off, "").is_err());
+        assert!(Place::xdp(XdpMode::Off, &link("")).is_err());
+    }
+
+    #[test]
+    fn a_link_without_ethernet_has_programs_of_its_own_and_no_xdp() {
+        let role = Role::Uplink(String::new());
+        let tunnel = Interface { link_layer: LinkLayer::None, role, ..Interface::default() };
+        assert_eq!(Place::tc(&tunnel), [Program::TcL3Ingress, Program::TcL3Egress].map(Place::Tc));
+        for mode in [XdpMode::Auto, XdpMode::Native, XdpMode::Generic] {
+            assert!(Place::xdp(mode, &tunnel).unwrap_err().contains("Ethernet"), "{mode}");
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Gives back the memory of flows that are past their timeout. Nothing waits for it: to the programs
-//! such an entry counts as absent.
+//! such an entry counts as absent. On the way it notes which neighbours flows send to.
 
 use super::{
     batch::Position,
     maps::{FamilyMaps, FamilyNames, Maps},
     typed::{HashMap, MapError},
 };
+use std::{collections::BTreeSet, mem};
 use svc_lb_common::{
     address::Address,
-    flow::{Flow, FlowKey, State, Timeouts},
+    flow::{CachedNextHop, Flow, FlowKey, State, Timeouts},
 };
 
 /// How many entries one step reads.
@@ -23,7 +24,15 @@ pub struct Sweep {
     position: Position,
     counting: FlowCounts,
     counted: FlowCounts,
+    /// When this walk started, and the one before; `None` before the first.
+    started: Option<u32>,
+    started_before: Option<u32>,
+    used: BTreeSet<UsedNextHop>,
 }
+
+/// A next hop as flows remember it: the interface's slot, and the neighbour's link-layer address as it
+/// stands in a frame.
+pub type UsedNextHop = (u16, [u16; 3]);
 
 /// How many entries there are in `FLOWS_V4`, `NEW_FLOWS_V4`, `FLOWS_V6`, `NEW_FLOWS_V6`.
 pub type FlowCounts = [usize; 4];
@@ -43,7 +52,22 @@ impl Sweep {
     /// Before the first step.
     pub fn new(timeouts: Timeouts) -> Self {
         let none = FlowCounts::default();
-        Self { timeouts, table: 0, position: Position::Start, counting: none, counted: none }
+        Self {
+            timeouts,
+            table: 0,
+            position: Position::Start,
+            counting: none,
+            counted: none,
+            started: None,
+            started_before: None,
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// The next hops of flows that had a packet since the walk before this one started, as far as it has
+    /// come; each is told once.
+    pub fn take_used(&mut self) -> BTreeSet<UsedNextHop> {
+        mem::take(&mut self.used)
     }
 
     /// How many entries the last finished walk left.
@@ -51,15 +75,20 @@ impl Sweep {
         self.counted
     }
 
-    /// Reads some entries, and deletes those that are past their timeout.
-    pub fn step(&mut self, maps: &Maps, now: u32) -> Result<Swept, MapError> {
-        let expiry = Expiry { timeouts: self.timeouts, now };
-        let position = &mut self.position;
+    /// Reads some entries, and deletes those that are past their timeout. `route_generation`: that of
+    /// `SETTINGS`; next hops of an older one are not used any more.
+    pub fn step(&mut self, maps: &Maps, now: u32, route_generation: u32) -> Result<Swept, MapError> {
+        if self.table == 0 && matches!(self.position, Position::Start) {
+            self.started_before = self.started.replace(now);
+        }
+        let expiry =
+            Expiry { timeouts: self.timeouts, now, used_since: self.started_before, route_generation };
+        let (position, used) = (&mut self.position, &mut self.used);
         let mut swept = match self.table {
-            0 => expiry.step(&maps.v4, &maps.v4.flows, position),
-            1 => expiry.step(&maps.v4, &maps.v4.new_flows, position),
-            2 => expiry.step(&maps.v6, &maps.v6.flows, position),
-            _ => expiry.step(&maps.v6, &maps.v6.new_flows, position),
+            0 => expiry.step(&maps.v4, &maps.v4.flows, position, used),
+            1 => expiry.step(&maps.v4, &maps.v4.new_flows, position, used),
+            2 => expiry.step(&maps.v6, &maps.v6.flows, position, used),
+            _ => expiry.step(&maps.v6, &maps.v6.new_flows, position, used),
         }?;
         self.counting[self.table] += swept.read.saturating_sub(swept.deleted);
         if matches!(self.position, Position::End) {
@@ -68,16 +97,18 @@ impl Sweep {
             swept.finished = self.table == 0;
         }
         if swept.finished {
-            self.counted = std::mem::take(&mut self.counting);
+            self.counted = mem::take(&mut self.counting);
         }
         Ok(swept)
     }
 }
 
-/// When entries are gone.
+/// When entries are gone, and whose next hops are in use.
 struct Expiry {
     timeouts: Timeouts,
     now: u32,
+    used_since: Option<u32>,
+    route_generation: u32,
 }
 
 impl Expiry {
@@ -86,12 +117,15 @@ impl Expiry {
         maps: &FamilyMaps<A>,
         table: &HashMap<FlowKey<A>, Flow<A>>,
         position: &mut Position,
+        used: &mut BTreeSet<UsedNextHop>,
     ) -> Result<Swept, MapError> {
         let entries = table.walk(position, STEP)?;
         let mut swept = Swept { read: entries.len(), ..Swept::default() };
         for (key, flow) in entries {
             if self.is_past(&key, &flow) {
                 swept.deleted += self.expire(maps, table, &key)?;
+            } else if self.uses_next_hop(&flow) {
+                used.insert((flow.next_hop.slot(), flow.next_hop.mac()));
             }
         }
         Ok(swept)
@@ -120,6 +154,15 @@ impl Expiry {
         let Some(table) = with_partner else { return Ok(1) };
         table.delete(&[partner_key])?;
         Ok(2)
+    }
+
+    /// Whether a packet was sent to the next hop that an entry remembers.
+    fn uses_next_hop<A: Address>(&self, flow: &Flow<A>) -> bool {
+        // The clock wraps.
+        let seen = |since| flow.last_seen.wrapping_sub(since).cast_signed() >= 0;
+        flow.next_hop != CachedNextHop::default()
+            && flow.route_generation == self.route_generation
+            && self.used_since.is_none_or(seen)
     }
 
     fn is_past<A: Address>(&self, key: &FlowKey<A>, flow: &Flow<A>) -> bool {

@@ -1,7 +1,10 @@
 //! A program run on one packet that nobody sent (`BPF_PROG_TEST_RUN`): with the real maps, and as if it
 //! had come in by the loopback interface.
 
-use super::error::{DataplaneError, chain};
+use super::{
+    error::{DataplaneError, chain},
+    load::load_program,
+};
 use aya::{
     Ebpf, TestRun, TestRunOptions,
     programs::{ProgramError, SchedClassifier, Xdp},
@@ -22,6 +25,7 @@ pub struct Trial {
 
 /// Runs a program on a frame, so many times; each run after the first gets what the one before it left.
 pub fn run(ebpf: &mut Ebpf, program: Program, frame: &[u8], times: u32) -> Result<Trial, DataplaneError> {
+    load_program(ebpf, program.name())?;
     let failed =
         |reason: String| DataplaneError::Program { program: program.name(), reason, log: String::new() };
     let loaded = ebpf.program_mut(program.name()).ok_or_else(|| failed("it is not loaded".to_owned()))?;

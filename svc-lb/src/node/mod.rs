@@ -2,15 +2,23 @@
 
 mod facts;
 mod kernel;
+mod neighbours;
+mod news;
 mod ports;
 mod ranges;
+mod reach;
 mod roles;
+mod routes;
+mod subscription;
 mod sysctls;
 mod watcher;
 
-pub use facts::{Facts, Interface, Role};
+pub use facts::{Facts, Interface, LinkLayer, Machine, PastNetfilter, Role};
+pub use neighbours::{Keeper, Neighbour, remove as remove_neighbours, wanted as wanted_neighbours};
 pub use ports::{PortError, PortSet, check_ranges};
 pub use ranges::range_conflict;
+pub use reach::{NodePortPlaces, Reach};
 pub use roles::{DEFAULT_POD_INTERFACES, Roles};
+pub use routes::{Hop, Route, Routes};
 pub use sysctls::{Sysctls, restore as restore_sysctls};
-pub use watcher::{NodeError, Watcher};
+pub use watcher::{Change, NodeError, Watcher};

@@ -20,7 +20,6 @@ pub fn range_conflict(range: IpNet, interfaces: &[Interface], cluster_cidrs: &[I
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Role;
 
     fn net(text: &str) -> IpNet {
         text.parse().expect("a CIDR")
@@ -29,13 +28,9 @@ mod tests {
     #[test]
     fn a_range_meets_what_holds_it_and_what_it_holds() {
         let interfaces = [Interface {
-            index: 2,
             name: "eth0".to_owned(),
-            kind: String::new(),
-            mac: None,
-            up: true,
             addresses: vec![net("192.0.2.5/24"), net("2001:db8::5/64")],
-            role: Role::None(String::new()),
+            ..Interface::default()
         }];
         let pods = [net("10.244.0.0/16")];
         let meets = |range| range_conflict(net(range), &interfaces, &pods);

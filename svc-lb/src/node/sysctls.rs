@@ -1,6 +1,6 @@
 //! The kernel settings that forwarding needs: set and remembered, or named.
 
-use super::{Interface, PortSet, Role};
+use super::{Interface, PastNetfilter, PortSet};
 use crate::state_dir::{StateDir, StateError};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -23,6 +23,10 @@ const EPHEMERAL_PORTS: &str = "net/ipv4/ip_local_port_range";
 const BOOT: &str = "kernel/random/boot_id";
 /// IPv6 forwarding of the whole network namespace.
 const IPV6_FORWARDING: &str = "net/ipv6/conf/all/forwarding";
+
+/// Whether br_netfilter hands bridged packets of a family to netfilter; absent where it is not loaded.
+const BRIDGED_V4: &str = "net/bridge/bridge-nf-call-iptables";
+const BRIDGED_V6: &str = "net/bridge/bridge-nf-call-ip6tables";
 
 /// The sysctls of the agent's network namespace.
 pub struct Sysctls {
@@ -116,7 +120,7 @@ impl Sysctls {
     fn settings(&self, interfaces: &[Interface]) -> Vec<Setting> {
         let served: Vec<&str> = interfaces
             .iter()
-            .filter(|interface| !matches!(interface.role, Role::None(_)))
+            .filter(|interface| interface.is_served() || has_served_ports(interface, interfaces))
             .map(|interface| interface.name.as_str())
             .collect();
         let mut settings = Vec::new();
@@ -192,7 +196,13 @@ impl Sysctls {
 
 /// Whether the node may learn routes from routers that it hears there.
 fn hears_routers(interface: &Interface) -> bool {
-    interface.name != "lo" && !matches!(interface.role, Role::Pod(_))
+    interface.name != "lo" && !interface.is_pod()
+}
+
+/// Whether it is a bridge (or a bond, a VRF) to which an interface belongs that is served: the host's
+/// stack sees there what those ports receive.
+fn has_served_ports(interface: &Interface, interfaces: &[Interface]) -> bool {
+    interfaces.iter().any(|port| port.master == Some(interface.index) && port.is_served())
 }
 
 /// Undoes what [`Sysctls::apply`] ever did with this state directory. Names, a line each, what could
@@ -250,6 +260,12 @@ impl Refusals {
         };
         self.0.into_iter().map(line).collect()
     }
+}
+
+/// Which families bridges switch past netfilter, as far as br_netfilter decides.
+pub(super) fn past_netfilter() -> PastNetfilter {
+    let past = |path| read(path).is_none_or(|value| value == "0");
+    PastNetfilter { v4: past(BRIDGED_V4), v6: past(BRIDGED_V6) }
 }
 
 /// A value, by its path below `/proc/sys`: a path, because names of interfaces may have dots. `None`

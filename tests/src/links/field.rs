@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
 use rtnetlink::{
-    LinkUnspec, RouteMessageBuilder,
+    RouteMessageBuilder,
     packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::{
         RouteNetlinkMessage,
@@ -44,12 +44,6 @@ impl Links {
         };
         let neighbours = self.neighbours(name).await?;
         Ok(neighbours.iter().filter(|neighbour| managed(neighbour)).filter_map(address).collect())
-    }
-
-    /// Gives an interface another link-layer address.
-    pub async fn set_mac(&self, name: &str, mac: [u8; 6]) -> Result<()> {
-        let change = LinkUnspec::new_with_index(index(name)?).address(mac.to_vec()).build();
-        self.handle.link().set(change).execute().await.with_context(|| format!("{name} {mac:02x?}"))
     }
 
     /// Sends a route to another gateway.

@@ -31,9 +31,9 @@ fn interface(name: &str, kind: &str, role: Role) -> Interface {
         name: name.to_owned(),
         kind: kind.to_owned(),
         mac: Some([2, 0, 0, 0, 0, 1]),
-        up: true,
-        addresses: Vec::new(),
+        mtu: 1500,
         role,
+        ..Interface::default()
     }
 }
 

@@ -1,35 +1,59 @@
-//! The answer to a packet that nobody serves: TCP RST, else ICMP port unreachable. It is made of the
-//! packet itself, turned round.
+//! The answer to a packet that goes no further: a TCP RST, or an ICMP error. It is made of the packet
+//! itself, turned round.
 
 use crate::{
     exception::Exception,
-    packet::{Family, Headers, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
+    maps,
+    packet::{Family, Headers, Icmp, MAX_NETWORK_LENGTH, Packet, Ports, Tcp, pseudo_header_tail},
 };
 use svc_lb_common::{
     checksum,
     counters::DropReason,
     flow::{TCP, TcpFlags},
+    fragment::Piece,
 };
 
 /// How many 32-bit words of a packet an ICMP error quotes at the most: its IP header with all that may
 /// follow it, and eight bytes of the transport header, which hold the ports (RFC 792).
 const QUOTED_WORDS: usize = (MAX_NETWORK_LENGTH + 8) / size_of::<u32>();
 
-/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Icmp {
-    kind: u8,
-    code: u8,
-    checksum: u16,
-    unused: u32,
+/// Tells the packet's sender why it goes no further. An exception that its sender is not told of stays
+/// as it is.
+#[inline(always)]
+pub fn to<P: Packet, A: Family>(
+    packet: &P,
+    headers: &Headers<A>,
+    exception: Exception,
+) -> Result<P::Verdict, Exception> {
+    let (kind, source, mtu) = match exception {
+        // A RST is made of a whole segment.
+        Exception::Reject if headers.key.protocol == TCP && headers.piece == Piece::Whole => {
+            return reset(packet, headers);
+        }
+        Exception::Reject => (A::PORT_UNREACHABLE, headers.key.tuple.destination, 0),
+        Exception::TimeExceeded => (A::TIME_EXCEEDED, node_address(packet)?, 0),
+        Exception::TooLong => {
+            let mtu = maps::scratch::<A>().ok_or(Exception::NotOurs)?.next_hop.mtu;
+            (A::TOO_LONG, node_address(packet)?, mtu)
+        }
+        other => return Err(other),
+    };
+    icmp_error(packet, headers, kind, source, mtu)
 }
 
-/// Tells the packet's sender that nobody is there.
+/// The address under which this node speaks to whoever sent the packet, as a router does.
 #[inline(always)]
-pub fn answer<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
-    if headers.key.protocol == TCP { reset(packet, headers) } else { port_unreachable(packet, headers) }
+fn node_address<P: Packet, A: Family>(packet: &P) -> Result<A, Exception> {
+    let addresses = match maps::interface(packet.ifindex()) {
+        Some(interface) => &interface.addresses,
+        None => &maps::settings().ok_or(NO_ADDRESS)?.node,
+    };
+    let address = A::of(addresses);
+    if address.is_unspecified() { Err(NO_ADDRESS) } else { Ok(address) }
 }
+
+/// The node has no address to speak from.
+const NO_ADDRESS: Exception = Exception::Drop(DropReason::NoNodeAddress);
 
 /// Turns a TCP segment into the RST that answers it (RFC 9293, 3.5.2). IP options and extension headers
 /// stay where they are, so that the transport header does too.
@@ -94,22 +118,29 @@ fn split(word: u32) -> [u16; 2] {
     [word as u16, (word >> 16) as u16]
 }
 
-/// Turns a datagram into the ICMP error that quotes it.
+/// Turns a packet into the ICMP error that quotes it.
 #[inline(always)]
-fn port_unreachable<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
+fn icmp_error<P: Packet, A: Family>(
+    packet: &P,
+    headers: &Headers<A>,
+    (kind, code): (u8, u8),
+    source: A,
+    mtu: u32,
+) -> Result<P::Verdict, Exception> {
     // Whole words: a trailing byte more or less tells the sender nothing.
     let quoted = headers.length.min(QUOTED_WORDS as u32 * 4) & !3;
     let partial = packet.has_partial_checksum(headers)?;
     packet.truncate(P::NETWORK as u32 + quoted)?;
     let quote = quote_sum(packet, headers, P::NETWORK + quoted as usize, partial)?;
 
-    let (kind, code) = A::PORT_UNREACHABLE;
     let length = size_of::<Icmp>() as u16 + quoted as u16;
-    let (source, destination) = (headers.key.tuple.destination, headers.key.tuple.source);
+    let destination = headers.key.tuple.source;
+    let mut icmp = Icmp { kind, code, checksum: 0, mtu: mtu.to_be() };
     let sum = u64::from(u16::from_ne_bytes([kind, code]))
+        + u64::from(icmp.mtu)
         + quote
         + A::icmp_pseudo_header(source, destination, length);
-    let icmp = Icmp { kind, code, checksum: !checksum::fold(sum), unused: 0 };
+    icmp.checksum = !checksum::fold(sum);
 
     packet.grow(A::HEADER_LENGTH as u32 + size_of::<Icmp>() as u32)?;
     packet.store(P::NETWORK, &A::header(source, destination, A::ICMP, length))?;
