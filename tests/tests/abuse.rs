@@ -216,7 +216,7 @@ fn a_pod_that_spoofs_another_gets_nothing_through_and_ends_no_connection_of_it(x
 
 /// The link-layer address of the node's end of the liar's veth pair.
 fn liar_gateway(rig: &Rig) -> Result<[u8; 6]> {
-    let veth = svc_lb_tests::routed::veth("liar");
+    let veth = svc_lb_tests::pods::veth("liar");
     svc_lb_tests::links::configure(rig.node().namespace(), async |links| links.mac(&veth).await)
 }
 
