@@ -129,13 +129,14 @@ fn fragment(frame: &[u8], offset: u8, more: bool) -> Vec<u8> {
 pub fn whole(frame: &[u8]) -> Option<Vec<u8>> {
     let mut frame = frame.to_vec();
     if frame.get(12..IP)? == IPV4 {
-        if frame.get(IP + 6..IP + 8)? != [0x20, 0] {
+        let fragment = frame.get(IP + 6..IP + 8)?;
+        if fragment[0] & 0x3f != 0x20 || fragment[1] != 0 {
             return None;
         }
-        frame[IP + 6] = 0;
+        frame[IP + 6] &= !0x20;
     } else {
         let fragment = frame.get(IP + 40..IP + 48)?.to_vec();
-        if frame[12..IP] != IPV6 || frame[IP + 6] != FRAGMENT || fragment[2..4] != [0, 1] {
+        if frame[12..IP] != IPV6 || frame[IP + 6] != FRAGMENT || fragment[2] != 0 || fragment[3] & 0xf9 != 1 {
             return None;
         }
         frame[IP + 6] = fragment[0];
