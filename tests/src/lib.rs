@@ -41,6 +41,7 @@ pub mod datagram;
 pub mod dial;
 pub mod finishers;
 pub mod frame;
+pub mod garbage;
 pub mod host;
 pub mod icmp;
 pub mod lan;
