@@ -143,7 +143,9 @@ pub fn whole(frame: &[u8]) -> Option<Vec<u8>> {
         frame[IP + 5] = frame[IP + 5].checked_sub(8)?;
         frame.drain(IP + 40..IP + 48);
     }
-    // The length of UDP is that of all fragments.
+    // What is behind the packet is not part of it; the length of UDP is that of all fragments.
+    let (at, before) = if is_ipv4(&frame) { (IP + 2, IP) } else { (IP + 4, IP + 40) };
+    frame.truncate(before + usize::from(u16::from_be_bytes([frame[at], frame[at + 1]])));
     let transport = if is_ipv4(&frame) { IP + 4 * usize::from(frame[IP] & 0x0f) } else { IP + 40 };
     let udp = *frame.get(if is_ipv4(&frame) { IP + 9 } else { IP + 6 })? == 17;
     if udp && frame.len() >= transport + 8 {
