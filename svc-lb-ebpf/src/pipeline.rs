@@ -170,7 +170,7 @@ fn way<P: Packet, A: Family>(
         Way::Returned
     } else {
         // While the neighbour is not known the stack takes the packet, and asks for it.
-        let switched = hop.is_some_and(NextHop::is_resolved);
+        let switched = flow.has(Flow::<A>::SWITCHED) && hop.is_some_and(NextHop::is_resolved);
         return Ok(if switched { Way::Switched } else { Way::Stack });
     };
     if headers.hop_limit <= 1 {

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long it may take to start: the kernel's verifier shares two processors with the other tests.
-const START: Duration = Duration::from_mins(1);
+pub const START: Duration = Duration::from_mins(1);
 
 /// What `run` prints when it serves.
 const READY: &str = "svc-lb ready";
@@ -38,13 +38,17 @@ impl Agent {
         command.stdin(std::process::Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let mut agent = Self { child: spawn(command)?, log: Arc::default() };
         let log = Arc::clone(&agent.log);
-        thread::spawn(move || collect(reader, &log, quiet));
+        let mut collector = Some(thread::spawn(move || collect(reader, &log, quiet)));
         until("svc-lb ready", START, || {
             if agent.log_lines().iter().any(|line| line.starts_with(READY)) {
                 return Ok(Some(()));
             }
             match agent.child.try_wait()? {
-                Some(status) => bail!("svc-lb ended with {status}:\n{}", agent.log_lines().join("\n")),
+                Some(status) => {
+                    // Its last words may still be on their way.
+                    let _ = collector.take().map(thread::JoinHandle::join);
+                    bail!("svc-lb ended with {status}:\n{}", agent.log_lines().join("\n"))
+                }
                 None => Ok(None),
             }
         })?;

@@ -12,8 +12,9 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const BPF_LINK_CREATE: libc::c_long = 28;
 
-/// What is loaded, attached and read here.
+/// A classifier, for tc.
 pub(crate) const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+/// A program for XDP.
 pub(crate) const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_MAP_TYPE_QUEUE: u32 = 22;
 
@@ -70,16 +71,16 @@ pub(crate) fn load(program_type: u32, instructions: &[u64], flags: u32) -> io::R
         flags,
         ..Load::default()
     };
-    descriptor(bpf(BPF_PROG_LOAD, &request)?)
+    Ok(descriptor(bpf(BPF_PROG_LOAD, &request)?))
 }
 
 /// Attaches a program to an interface, until the link is closed.
 pub(crate) fn link(program: &OwnedFd, interface: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
     let program = program.as_raw_fd().cast_unsigned();
-    descriptor(bpf(BPF_LINK_CREATE, &LinkCreate { program, interface, attach_type, flags })?)
+    Ok(descriptor(bpf(BPF_LINK_CREATE, &LinkCreate { program, interface, attach_type, flags })?))
 }
 
-/// A queue of values of a type, which is of plain bytes.
+/// A queue of values of so many bytes (`BPF_MAP_TYPE_QUEUE`).
 #[derive(Debug)]
 pub(crate) struct Queue<const BYTES: usize> {
     map: OwnedFd,
@@ -91,7 +92,7 @@ impl<const BYTES: usize> Queue<BYTES> {
         let value_size = BYTES as u32;
         let request =
             MapCreate { map_type: BPF_MAP_TYPE_QUEUE, key_size: 0, value_size, max_entries: length };
-        Ok(Self { map: descriptor(bpf(BPF_MAP_CREATE, &request)?)? })
+        Ok(Self { map: descriptor(bpf(BPF_MAP_CREATE, &request)?) })
     }
 
     /// The map's descriptor, for the instructions of a program.
@@ -122,7 +123,7 @@ fn bpf<T>(command: libc::c_long, request: &T) -> io::Result<i32> {
 }
 
 /// What a command gave that makes a descriptor.
-fn descriptor(result: i32) -> io::Result<OwnedFd> {
+fn descriptor(result: i32) -> OwnedFd {
     // SAFETY: the command just made this descriptor, and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(result) })
+    unsafe { OwnedFd::from_raw_fd(result) }
 }

@@ -60,6 +60,16 @@ impl Counters {
         self.programs("dropped")
     }
 
+    /// How many packets from clients a program sent on to backends.
+    pub fn forwarded(&self, program: Program) -> u64 {
+        self.get(&format!("programs/{}/forwarded", program.name()))
+    }
+
+    /// How many packets from backends a program sent back to clients.
+    pub fn replied(&self, program: Program) -> u64 {
+        self.get(&format!("programs/{}/replied", program.name()))
+    }
+
     /// How many packets were dropped for a reason.
     pub fn drops(&self, reason: DropReason) -> u64 {
         self.get(&format!("drops/{}", reason.name()))

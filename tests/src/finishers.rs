@@ -8,35 +8,56 @@ use svc_lb_common::counters::Program::{
     self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
 };
 
-/// Who asks for what, and where the backend is.
+/// Who asks for a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
-    /// A pod asks for a Service whose backend is another pod of its node.
-    PodToLocal,
-    /// A pod asks for a Service whose backend is on another node.
-    PodToRemote,
-    /// A pod asks for a Service whose backend it is itself.
-    PodToItself,
-    /// A pod asks for a Service without endpoints.
-    PodToNobody,
-    /// Somebody outside the cluster asks for a Service whose backend is on the node.
-    OutsideToLocal,
-    /// Somebody outside the cluster asks for a Service whose backend is on another node.
-    OutsideToRemote,
-    /// Somebody outside the cluster asks for a Service without endpoints.
-    OutsideToNobody,
+pub enum Origin {
+    /// A pod of the node, for the ClusterIP and the NodePort.
+    Pod,
+    /// Somebody outside the cluster, for the NodePort.
+    Outside,
 }
 
-impl fmt::Display for Scenario {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::PodToLocal => "pod → backend on its node",
-            Self::PodToRemote => "pod → backend on another node",
-            Self::PodToItself => "pod → the pod itself",
-            Self::PodToNobody => "pod → no endpoints",
-            Self::OutsideToLocal => "outside → backend on the node",
-            Self::OutsideToRemote => "outside → backend on another node",
-            Self::OutsideToNobody => "outside → no endpoints",
+            Self::Pod => "a pod",
+            Self::Outside => "outside",
+        })
+    }
+}
+
+/// Where the backend of a Service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is the pod that asks.
+    SamePod,
+    /// It is another pod of the node.
+    LocalPod,
+    /// It is a pod of another node.
+    RemotePod,
+    /// It is in the network of the node.
+    Node,
+    /// It is in the network of another node.
+    OtherNode,
+    /// There is none.
+    Nowhere,
+}
+
+impl Place {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::SamePod, Self::LocalPod, Self::RemotePod, Self::Node, Self::OtherNode, Self::Nowhere];
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SamePod => "the same pod",
+            Self::LocalPod => "a pod of the node",
+            Self::RemotePod => "a pod of another node",
+            Self::Node => "the node itself",
+            Self::OtherNode => "another node itself",
+            Self::Nowhere => "none",
         })
     }
 }
@@ -86,8 +107,10 @@ impl fmt::Display for Finishers {
 /// A line of the table: a scenario in some networks.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
-    /// The scenario.
-    pub scenario: Scenario,
+    /// Who asks.
+    pub from: Origin,
+    /// Where the backend is.
+    pub to: Place,
     /// The networks.
     pub networks: &'static [Topology],
     /// Whose address the backend sees.
@@ -99,6 +122,23 @@ pub struct Line {
 }
 
 impl Line {
+    /// A scenario that is the same in every network, with and without XDP.
+    const fn new(from: Origin, to: Place, seen: Seen, finishers: Finishers) -> Self {
+        Self { from, to, networks: EVERY, seen, native: finishers, tc: finishers }
+    }
+
+    /// The same scenario, finished so with native XDP.
+    const fn with_xdp(mut self, finishers: Finishers) -> Self {
+        self.native = finishers;
+        self
+    }
+
+    /// The same scenario in these networks alone.
+    const fn only_in(mut self, networks: &'static [Topology]) -> Self {
+        self.networks = networks;
+        self
+    }
+
     /// Who finishes the packets.
     pub fn finishers(&self, xdp: Xdp) -> Finishers {
         if xdp == Xdp::Native { self.native } else { self.tc }
@@ -109,51 +149,47 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let networks: Vec<_> = self.networks.iter().map(Topology::to_string).collect();
         let networks = if self.networks == EVERY { "every".to_owned() } else { networks.join(", ") };
-        let Self { scenario, seen, native, tc, .. } = self;
-        write!(f, "| {scenario} | {networks} | {seen} | {native} | {tc} |")
+        let Self { from, to, seen, native, tc, .. } = self;
+        write!(f, "| {from} | {to} | {networks} | {seen} | {native} | {tc} |")
     }
 }
 
 const EVERY: &[Topology] = &Topology::ALL;
 
-/// The table. Each scenario appears once for each network.
-pub const TABLE: [Line; 8] = [
-    in_every(Scenario::PodToLocal, Seen::Client, Finishers::Translate(TcPodIngress, TcPodEgress)),
-    in_every(Scenario::PodToRemote, Seen::Client, Finishers::Translate(TcPodIngress, TcPodEgress)),
-    in_every(Scenario::PodToItself, Seen::Node, Finishers::Translate(TcPodIngress, TcPodIngress)),
-    in_every(Scenario::PodToNobody, Seen::Nobody, Finishers::Reject(TcPodIngress)),
-    in_every(Scenario::OutsideToLocal, Seen::Client, Finishers::Translate(TcUplinkIngress, TcUplinkEgress)),
-    Line {
-        scenario: Scenario::OutsideToRemote,
-        networks: &[
-            Topology::Routed,
-            Topology::Bridged { netfilter: true },
-            Topology::Bridged { netfilter: false },
-            Topology::TwoUplinks,
-        ],
-        seen: Seen::NodeTowardsBackend,
-        native: Finishers::Translate(XdpUplink, XdpUplink),
-        tc: Finishers::Translate(TcUplinkIngress, TcUplinkIngress),
-    },
-    // XDP cannot put a packet into a tunnel, nor does it see what comes out of one.
-    Line {
-        networks: &[Topology::Vxlan],
-        ..in_every(
-            Scenario::OutsideToRemote,
-            Seen::NodeTowardsBackend,
-            Finishers::Translate(TcUplinkIngress, TcUplinkIngress),
-        )
-    },
-    Line {
-        native: Finishers::Reject(XdpUplink),
-        ..in_every(Scenario::OutsideToNobody, Seen::Nobody, Finishers::Reject(TcUplinkIngress))
-    },
+/// The networks in which XDP can send a packet to another node's pods.
+const WITHOUT_TUNNEL: &[Topology] = &[
+    Topology::Routed,
+    Topology::Bridged { netfilter: true },
+    Topology::Bridged { netfilter: false },
+    Topology::TwoUplinks,
 ];
 
-/// A line for what is the same in every network, with and without XDP.
-const fn in_every(scenario: Scenario, seen: Seen, finishers: Finishers) -> Line {
-    Line { scenario, networks: EVERY, seen, native: finishers, tc: finishers }
-}
+const BY_POD: Finishers = Finishers::Translate(TcPodIngress, TcPodEgress);
+const BY_UPLINK: Finishers = Finishers::Translate(TcUplinkIngress, TcUplinkEgress);
+const BY_INGRESS: Finishers = Finishers::Translate(TcUplinkIngress, TcUplinkIngress);
+const BY_XDP: Finishers = Finishers::Translate(XdpUplink, XdpUplink);
+
+/// The table. Each scenario appears once for each network.
+pub const TABLE: [Line; 12] = [
+    Line::new(Origin::Pod, Place::LocalPod, Seen::Client, BY_POD),
+    Line::new(Origin::Pod, Place::RemotePod, Seen::Client, BY_POD),
+    Line::new(Origin::Pod, Place::Node, Seen::Client, BY_POD),
+    // The node's own masquerade hides the pod.
+    Line::new(Origin::Pod, Place::OtherNode, Seen::NodeTowardsBackend, BY_POD),
+    Line::new(Origin::Pod, Place::SamePod, Seen::Node, Finishers::Translate(TcPodIngress, TcPodIngress)),
+    Line::new(Origin::Pod, Place::Nowhere, Seen::Nobody, Finishers::Reject(TcPodIngress)),
+    Line::new(Origin::Outside, Place::LocalPod, Seen::Client, BY_UPLINK),
+    Line::new(Origin::Outside, Place::RemotePod, Seen::NodeTowardsBackend, BY_INGRESS)
+        .with_xdp(BY_XDP)
+        .only_in(WITHOUT_TUNNEL),
+    // XDP cannot put a packet into a tunnel, nor does it see what comes out of one.
+    Line::new(Origin::Outside, Place::RemotePod, Seen::NodeTowardsBackend, BY_INGRESS)
+        .only_in(&[Topology::Vxlan]),
+    Line::new(Origin::Outside, Place::Node, Seen::Client, BY_UPLINK),
+    Line::new(Origin::Outside, Place::OtherNode, Seen::NodeTowardsBackend, BY_INGRESS).with_xdp(BY_XDP),
+    Line::new(Origin::Outside, Place::Nowhere, Seen::Nobody, Finishers::Reject(TcUplinkIngress))
+        .with_xdp(Finishers::Reject(XdpUplink)),
+];
 
 /// What is expected in a network: a line for each scenario.
 pub fn of(network: Topology) -> impl Iterator<Item = Line> {
@@ -176,8 +212,13 @@ mod tests {
     #[test]
     fn every_network_has_every_scenario_once() {
         for network in Topology::ALL {
-            let scenarios: Vec<_> = of(network).map(|line| line.scenario).collect();
-            assert_eq!(scenarios.len(), 7, "{network}: {scenarios:?}");
+            for (from, to) in
+                [Origin::Pod, Origin::Outside].into_iter().flat_map(|from| Place::ALL.map(|to| (from, to)))
+            {
+                let lines = of(network).filter(|line| (line.from, line.to) == (from, to)).count();
+                let expected = usize::from((from, to) != (Origin::Outside, Place::SamePod));
+                assert_eq!(lines, expected, "{network}: {from}, {to}");
+            }
         }
     }
 }

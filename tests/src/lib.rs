@@ -24,6 +24,9 @@
 //! # }
 //! ```
 //!
+//! [`Rig::of`] a [`Topology`] is a rig in another kind of network: with bridges, a VXLAN, two uplinks. What
+//! each program has to do there is in [`finishers::TABLE`].
+//!
 //! Everything is made of Rust threads and sockets, in namespaces that have no name: whatever happens to
 //! the test, the kernel cleans up. It needs root and nothing else: no program is called but svc-lb
 //! itself, which is built on first use. What the agent prints is shown when a test fails.
@@ -34,10 +37,13 @@ mod bpf;
 pub mod bulk;
 pub mod conversation;
 pub mod counters;
+pub mod datagram;
 pub mod dial;
 pub mod finishers;
 pub mod frame;
+pub mod garbage;
 pub mod host;
+pub mod icmp;
 pub mod lan;
 pub mod links;
 pub mod load;
@@ -60,6 +66,7 @@ pub mod server;
 pub mod stream;
 pub mod tap;
 pub mod topology;
+pub mod traceroute;
 pub mod tun;
 pub mod wait;
 pub mod wire;

@@ -5,6 +5,7 @@ use crate::{
     wait::{SOON, until},
 };
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
@@ -12,7 +13,8 @@ use rtnetlink::{
     packet_route::{
         address::{AddressAttribute, AddressFlags},
         link::{InfoData, InfoVeth, LinkAttribute},
-        neighbour::NeighbourFlags,
+        neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourState},
+        route::{RouteAttribute, RouteMetric},
     },
 };
 use std::{
@@ -128,10 +130,42 @@ impl Links {
         self.handle.route().add(route.build()).execute().await.with_context(|| format!("route {destination}"))
     }
 
+    /// In place of a route: one that takes packets of so many bytes at the most, and does not tell peers so
+    /// when it announces what segments they may send.
+    pub async fn narrow_route(
+        &self,
+        destination: IpNet,
+        name: &str,
+        gateway: IpAddr,
+        mtu: u32,
+    ) -> Result<()> {
+        /// What Ethernet takes, less the headers of IPv6 and TCP.
+        const SEGMENT: u32 = 1440;
+        let mut route = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(destination.addr(), destination.prefix_len())?
+            .output_interface(index(name)?)
+            .gateway(gateway)?
+            .onlink()
+            .build();
+        let metrics = vec![RouteMetric::Mtu(mtu), RouteMetric::Advmss(SEGMENT)];
+        route.attributes.push(RouteAttribute::Metrics(metrics));
+        let replaced = self.handle.route().add(route).replace().execute().await;
+        replaced.with_context(|| format!("narrow route {destination}"))
+    }
+
     /// A neighbour that needs no resolution.
     pub async fn neighbour(&self, name: &str, address: IpAddr, mac: [u8; 6]) -> Result<()> {
         let request = self.handle.neighbours().add(index(name)?, address).link_layer_address(&mac);
         request.execute().await.with_context(|| format!("neighbour {address} at {name}"))
+    }
+
+    /// Whether the link-layer address of a neighbour is known.
+    pub async fn is_resolved(&self, neighbour: IpAddr) -> Result<bool> {
+        let address = NeighbourAttribute::Destination(neighbour.into());
+        let entries: Vec<_> = self.handle.neighbours().get().execute().try_collect().await?;
+        let mut of_neighbour = entries.iter().filter(|entry| entry.attributes.contains(&address));
+        let unknown = [NeighbourState::None, NeighbourState::Incomplete, NeighbourState::Failed];
+        Ok(of_neighbour.any(|entry| !unknown.contains(&entry.header.state)))
     }
 
     /// The host to which a VXLAN sends frames for a link-layer address.
@@ -143,7 +177,6 @@ impl Links {
 
     /// The link-layer address of an interface.
     pub async fn mac(&self, name: &str) -> Result<[u8; 6]> {
-        use futures_util::TryStreamExt;
         let link = self.handle.link().get().match_index(index(name)?).execute().try_next().await?;
         link.into_iter()
             .flat_map(|link| link.attributes)

@@ -98,13 +98,19 @@ impl Network {
         self.lans[0].switch()
     }
 
-    /// The node's addresses towards the pods of the second node: what these see of whomever the node
-    /// speaks for.
+    /// The node's addresses towards the second node: what that sees of whomever the node speaks for.
+    pub fn node_towards_node2(&self) -> Addresses {
+        match self.topology {
+            Topology::Routed | Topology::Bridged { .. } | Topology::Vxlan => self.node.addresses(),
+            Topology::TwoUplinks => Addresses::lan(1, NODE),
+        }
+    }
+
+    /// The same towards the pods of the second node.
     pub fn node_towards_remote_pods(&self) -> Addresses {
         match self.topology {
-            Topology::Routed | Topology::Bridged { .. } => self.node.addresses(),
             Topology::Vxlan => overlay::addresses(0),
-            Topology::TwoUplinks => Addresses::lan(1, NODE),
+            _ => self.node_towards_node2(),
         }
     }
 

@@ -7,7 +7,6 @@ use crate::{
     plan::{Addresses, FAMILIES, pod_cidr},
 };
 use anyhow::Result;
-use std::net::IpAddr;
 use svc_lb::compile::Family;
 
 /// The interface of a node in the VXLAN.
@@ -28,29 +27,28 @@ pub const fn addresses(node: u8) -> Addresses {
 
 /// Joins two nodes, and routes the pods of each that way.
 pub fn join(nodes: [&mut Host; 2]) -> Result<()> {
-    let mut macs = [[0; 6]; 2];
-    for (node, mac, number) in nodes.iter().zip(&mut macs).zip(0..).map(|((node, mac), n)| (node, mac, n)) {
-        *mac = links::configure(node.namespace(), async |links| {
-            links.vxlan(INTERFACE, VNI, PORT, host::INTERFACE).await?;
-            links.mtu(INTERFACE, MTU).await?;
-            links.addresses(INTERFACE, addresses(number).with_prefixes(32, 128)).await?;
-            links.up(INTERFACE).await?;
-            links.mac(INTERFACE).await
-        })?;
-    }
-    let underlay = nodes.each_ref().map(|node| node.address(Family::V4));
-    for (node, number) in nodes.into_iter().zip(0..) {
-        let other = 1 - number;
-        lead_to(node, other, macs[usize::from(other)], underlay[usize::from(other)])?;
-        node.also_has(addresses(number));
-    }
-    Ok(())
+    let [first, second] = nodes;
+    let (first_mac, second_mac) = (enter(first, 0)?, enter(second, 1)?);
+    lead_to(first, 1, second, second_mac)?;
+    lead_to(second, 0, first, first_mac)
 }
 
-/// Tells a node of the other end: the addresses there, and where frames for it go.
-fn lead_to(node: &Host, other: u8, mac: [u8; 6], underlay: IpAddr) -> Result<()> {
+/// Makes the interface of a node; returns its link-layer address.
+fn enter(node: &mut Host, number: u8) -> Result<[u8; 6]> {
+    node.also_has(addresses(number));
     links::configure(node.namespace(), async |links| {
-        links.forwarding(INTERFACE, mac, underlay).await?;
+        links.vxlan(INTERFACE, VNI, PORT, host::INTERFACE).await?;
+        links.mtu(INTERFACE, MTU).await?;
+        links.addresses(INTERFACE, addresses(number).with_prefixes(32, 128)).await?;
+        links.up(INTERFACE).await?;
+        links.mac(INTERFACE).await
+    })
+}
+
+/// Tells a node of the other end, and routes the pods there that way.
+fn lead_to(node: &Host, other: u8, other_node: &Host, mac: [u8; 6]) -> Result<()> {
+    links::configure(node.namespace(), async |links| {
+        links.forwarding(INTERFACE, mac, other_node.address(Family::V4)).await?;
         for (family, pods) in FAMILIES.into_iter().zip(pod_cidr(other)) {
             let gateway = addresses(other).of(family);
             links.neighbour(INTERFACE, gateway, mac).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     host::{Host, INTERFACE},
-    links,
+    links::{self, Links},
     namespace::Namespace,
     plan::{Addresses, FAMILIES, POD_GATEWAYS, everything},
 };
@@ -116,7 +116,7 @@ fn join_bridge(
 }
 
 /// The default route of a pod.
-async fn lead_out(links: &links::Links, gateways: Addresses) -> Result<()> {
+async fn lead_out(links: &Links, gateways: Addresses) -> Result<()> {
     for everything in everything() {
         let gateway = gateways.of(Family::of(everything.addr()));
         links.route(everything, INTERFACE, Some(gateway)).await?;

@@ -4,11 +4,12 @@ use crate::{namespace::Namespace, private_run::PrivateRun};
 use anyhow::{Context, Result};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::Arc,
 };
 use svc_lb::{
     compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
-    dataplane::{Dataplane, Options, Trial},
+    dataplane::{Dataplane, Options, Trial, view::View},
     node::{Facts, Interface, Role},
     options::XdpMode,
 };
@@ -33,6 +34,9 @@ pub const TARGET_PORT: u16 = 8080;
 /// The link-layer address of the loopback interface, by which the frames seem to come in.
 pub const MAC: [u8; 6] = [0; 6];
 
+/// Where the maps are pinned.
+const PIN_DIR: &str = "/run/bpf/svc-lb";
+
 /// The loaded programs, with their maps.
 pub struct Programs {
     dataplane: Dataplane,
@@ -50,7 +54,7 @@ impl Programs {
 
     fn load() -> Result<Self> {
         let mut dataplane = Dataplane::open(&Options {
-            pin_dir: "/run/bpf/svc-lb".into(),
+            pin_dir: PIN_DIR.into(),
             xdp_mode: XdpMode::Off,
             flow_entries: 1 << 16,
             timeouts: Timeouts::default(),
@@ -84,6 +88,23 @@ impl Programs {
         let programs = self.dataplane.statistics()?.programs;
         let counters = programs.get(program.name()).context("an unknown program")?;
         Ok(counters.forwarded + counters.replied)
+    }
+
+    /// What the maps hold.
+    pub fn view(&self) -> Result<View> {
+        Ok(View::open(Path::new(PIN_DIR))?)
+    }
+
+    /// Whether the kernel makes a test run of a frame: of none that ends with the link-layer header, and
+    /// in tc of none without a whole IP header.
+    pub fn takes(program: Program, frame: &[u8]) -> bool {
+        const ETHERNET: usize = 14;
+        let least = match (program, frame.get(12..ETHERNET)) {
+            (Program::XdpUplink, _) => ETHERNET + 1,
+            (_, Some([0x86, 0xdd])) => ETHERNET + 40,
+            _ => ETHERNET + 20,
+        };
+        frame.len() >= least
     }
 
     /// Runs a program on a frame.

@@ -5,12 +5,11 @@ use crate::{
     binary,
     counters::Counters,
     host::Host,
-    links,
+    links::{self, Links},
     losses::losses,
     manifest::{self, Served, Service, TARGET_PORT},
     namespace::Namespace,
     network::Network,
-    ping::ping,
     plan::{Addresses, CLUSTER_CIDR, FAMILIES, SERVICE_RANGE, pod_cidr},
     pods::veth,
     private_run::PrivateRun,
@@ -111,12 +110,7 @@ impl Builder {
         let rig = Rig { network, run, settings: self, agent: Mutex::new(None), _xdp_peers: xdp_peers? };
         rig.write(&[])?;
         rig.start_agent()?;
-        // XDP leaves a packet to tc whose next hop is not resolved.
-        for family in FAMILIES {
-            for neighbour in [&rig.network.client, &rig.network.node2] {
-                ping(rig.node().namespace(), neighbour.address(family))?;
-            }
-        }
+        rig.await_next_hops()?;
         Ok(rig)
     }
 }
@@ -361,6 +355,21 @@ impl Rig {
             let all = !programs.is_empty() && programs.iter().all(|program| !program["by"].is_null());
             Ok(all.then_some(()))
         })
+    }
+
+    /// Waits until the agent has had the kernel resolve the node's neighbours: before that, XDP leaves to
+    /// tc what goes to them.
+    fn await_next_hops(&self) -> Result<()> {
+        for family in FAMILIES {
+            for neighbour in [&self.network.client, &self.network.node2] {
+                let address = neighbour.address(family);
+                until(&format!("the node knows the link-layer address of {address}"), SOON, || {
+                    let known = async |links: &Links| links.is_resolved(address).await;
+                    Ok(links::configure(self.node().namespace(), known)?.then_some(()))
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// The namespace of the switch that client and node are at.

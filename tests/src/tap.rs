@@ -14,11 +14,11 @@ const BPF_TCX_EGRESS: u32 = 47;
 const BPF_F_BEFORE: u32 = 1 << 3;
 const BPF_F_AFTER: u32 = 1 << 4;
 
-/// How much of a frame is remembered.
-pub const SNAP: usize = 192;
+/// How many bytes of a frame are remembered.
+const SNAP: u8 = 192;
 
 /// A value of the queue: how many bytes of the frame follow, and those.
-const VALUE: usize = 8 + SNAP;
+const VALUE: usize = 8 + SNAP as usize;
 
 /// How many frames are remembered.
 const FRAMES: u32 = 4096;
@@ -92,13 +92,13 @@ impl Tap {
         })
     }
 
-    /// The frames that it saw since the last time, each up to its first [`SNAP`] bytes.
+    /// The frames that it saw since the last time, each up to its first 192 bytes.
     pub fn frames(&self) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
         while let Some(value) = self.seen.pop()? {
             let (length, frame) = value.split_first_chunk().context("a value begins with a length")?;
             let length = usize::try_from(u64::from_ne_bytes(*length))?;
-            frames.push(frame[..length.min(SNAP)].to_vec());
+            frames.push(frame[..length.min(SNAP.into())].to_vec());
         }
         Ok(frames)
     }
@@ -110,16 +110,18 @@ fn instructions(queue: u32) -> Vec<u64> {
     const FRAME_POINTER: u8 = 10;
     const LOAD_BYTES: i32 = 26;
     const MAP_PUSH: i32 = 87;
-    let (value, bytes) = (-(VALUE as i16), -(SNAP as i16));
+    let (value, bytes) = (-8 - i16::from(SNAP), -i16::from(SNAP));
     let (mov, mov_register, add, store, store_register, load_word) = (0xb7, 0xbf, 0x07, 0x7a, 0x7b, 0x61);
     let (jump_if_less_or_equal, jump_if_less, call, load_map, exit) = (0xb5, 0xa5, 0x85, 0x18, 0x95);
     // The context outlives calls in register 6, the length in 7.
     let mut code = vec![instruction(mov_register, 6, 1, 0, 0)];
-    code.extend((0..VALUE / 8).map(|word| instruction(store, FRAME_POINTER, 0, value + 8 * word as i16, 0)));
+    code.extend(
+        (0..=i16::from(SNAP / 8)).map(|word| instruction(store, FRAME_POINTER, 0, value + 8 * word, 0)),
+    );
     code.extend([
         instruction(load_word, 7, 6, 0, 0),
-        instruction(jump_if_less_or_equal, 7, 0, 1, SNAP as i32),
-        instruction(mov, 7, 0, 0, SNAP as i32),
+        instruction(jump_if_less_or_equal, 7, 0, 1, SNAP.into()),
+        instruction(mov, 7, 0, 0, SNAP.into()),
         instruction(store_register, FRAME_POINTER, 7, value, 0),
         // An empty packet would be refused by the helper: to the end.
         instruction(jump_if_less, 7, 0, 12, 1),

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use etherparse::TcpHeader;
 use std::net::SocketAddr;
+use svc_lb::compile::Family;
 use svc_lb_tests::{
     Host, Topology,
     frame::{Packet, Path},
@@ -102,20 +103,38 @@ fn bytes_arrive_as_they_were_sent_through_xdp_and_without_offloads() -> Result<(
 fn what_conntrack_has_not_seen_from_its_beginning_is_dropped() -> Result<()> {
     let network = Network::build(Topology::Routed, false)?;
     let pod = network.pod("pod")?;
-    let arrivals = pod.wire(Sees::All)?;
     for family in FAMILIES {
-        let path = Path {
-            macs: (network.client.mac(), network.node.mac()),
-            source: SocketAddr::new(network.client.address(family), 40000),
-            destination: SocketAddr::new(pod.address(family), 8080),
-        };
-        let wire = network.client.wire(Sees::All)?;
-        // An answer to a question that was never asked, and after it something that goes through.
-        let header = TcpHeader { syn: true, ack: true, ..TcpHeader::default() };
-        wire.send(&path.tcp(header, &[])?)?;
-        wire.send(&path.udp(b"hello")?)?;
-        let first = arrivals.find(SOON, Packet::read)?;
-        assert!(first.tcp.is_none(), "{first:?}");
+        assert!(!answer_arrives(&network.client, &pod, network.node.mac(), family)?, "{family}");
     }
     Ok(())
+}
+
+#[test]
+fn conntrack_sees_what_a_bridge_switches_only_where_it_is_meant_to() -> Result<()> {
+    for netfilter in [true, false] {
+        let network = Network::build(Topology::Bridged { netfilter }, false)?;
+        let (client, server) = (network.pod("client-pod")?, network.pod("server-pod")?);
+        for family in FAMILIES {
+            let arrives = answer_arrives(&client, &server, server.mac(), family)?;
+            assert_eq!(arrives, !netfilter, "br_netfilter {netfilter}, {family}");
+        }
+    }
+    Ok(())
+}
+
+/// Whether the answer to a question that was never asked arrives at a host, through the next hop.
+fn answer_arrives(from: &Host, to: &Host, next_hop: [u8; 6], family: Family) -> Result<bool> {
+    let path = Path {
+        macs: (from.mac(), next_hop),
+        source: SocketAddr::new(from.address(family), 40000),
+        destination: SocketAddr::new(to.address(family), 8080),
+    };
+    let arrivals = to.wire(Sees::All)?;
+    let wire = from.wire(Sees::All)?;
+    let header = TcpHeader { syn: true, ack: true, ..TcpHeader::default() };
+    wire.send(&path.tcp(header, &[])?)?;
+    // Something that goes through in any case.
+    wire.send(&path.udp(b"hello")?)?;
+    let ours = |frame: &[u8]| Packet::read(frame).filter(|packet| packet.source == path.source);
+    Ok(arrivals.find(SOON, ours)?.tcp.is_some())
 }

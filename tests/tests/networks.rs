@@ -14,7 +14,8 @@ use svc_lb_common::counters::Program::{TcPodIngress, TcUplinkIngress, XdpUplink}
 use svc_lb_tests::{
     Host, Rig, Service, Topology, Xdp,
     conversation::Answer,
-    finishers::{self, Finishers, Line, Scenario, Seen},
+    finishers::{self, Finishers, Line, Origin, Place, Seen},
+    manifest::TARGET_PORT,
     overlay,
     plan::KINDS,
     pods::{BRIDGE, veth},
@@ -72,91 +73,96 @@ struct Stage {
     pod: Host,
     local: Host,
     remote: Host,
-    to_pod: Service,
-    to_local: Service,
-    to_remote: Service,
-    to_nobody: Service,
+    services: Vec<(Place, Service)>,
 }
 
 impl Stage {
     fn new(topology: Topology, xdp: Xdp) -> Result<Self> {
         let rig = Rig::of(topology).xdp(xdp).masquerading().start()?;
+        rig.node().serve(TARGET_PORT)?;
+        rig.network().node2.serve(TARGET_PORT)?;
         let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
-        let to_pod = Service::number(1).behind([&pod]);
-        let to_local = Service::number(2).behind([&local]);
-        let to_remote = Service::number(3).behind([&remote]);
-        let to_nobody = Service::number(4);
-        rig.apply(&[&to_pod, &to_local, &to_remote, &to_nobody])?;
-        Ok(Self { rig, xdp, pod, local, remote, to_pod, to_local, to_remote, to_nobody })
+        let mut stage = Self { rig, xdp, pod, local, remote, services: Vec::new() };
+        let service = |(number, place)| (place, Service::number(number).behind(stage.backend(place)));
+        stage.services = (1..).zip(Place::ALL).map(service).collect();
+        let services: Vec<&Service> = stage.services.iter().map(|(_, service)| service).collect();
+        stage.rig.apply(&services)?;
+        Ok(stage)
     }
 
-    /// The Service of a scenario, and its backend.
-    fn service(&self, scenario: Scenario) -> (&Service, Option<&Host>) {
-        match scenario {
-            Scenario::PodToItself => (&self.to_pod, Some(&self.pod)),
-            Scenario::PodToLocal | Scenario::OutsideToLocal => (&self.to_local, Some(&self.local)),
-            Scenario::PodToRemote | Scenario::OutsideToRemote => (&self.to_remote, Some(&self.remote)),
-            Scenario::PodToNobody | Scenario::OutsideToNobody => (&self.to_nobody, None),
+    fn backend(&self, place: Place) -> Option<&Host> {
+        match place {
+            Place::SamePod => Some(&self.pod),
+            Place::LocalPod => Some(&self.local),
+            Place::RemotePod => Some(&self.remote),
+            Place::Node => Some(self.rig.node()),
+            Place::OtherNode => Some(&self.rig.network().node2),
+            Place::Nowhere => None,
         }
     }
 
+    fn service(&self, place: Place) -> &Service {
+        let found = self.services.iter().find(|(its, _)| *its == place);
+        &found.expect("every place has a Service").1
+    }
+
     /// Who asks in a scenario, and which addresses for.
-    fn calls(&self, scenario: Scenario, family: Family) -> Vec<(&Host, SocketAddr)> {
-        let (service, _) = self.service(scenario);
-        let network = self.rig.network();
-        let mut frontends: Vec<_> = network
-            .node_towards_clients()
-            .iter()
-            .map(|node| SocketAddr::new(node.of(family), service.node_port()))
-            .collect();
-        let clients = match scenario {
-            Scenario::PodToItself | Scenario::PodToLocal | Scenario::PodToRemote | Scenario::PodToNobody => {
-                frontends.push(service.cluster_ip(family));
-                vec![&self.pod]
-            }
-            Scenario::OutsideToLocal | Scenario::OutsideToRemote | Scenario::OutsideToNobody => {
-                // The second node stands for any client on its lan.
-                vec![&network.client, &network.node2]
-            }
+    fn calls(&self, line: &Line, family: Family) -> Vec<(&Host, SocketAddr)> {
+        let (service, network) = (self.service(line.to), self.rig.network());
+        let nodes = network.node_towards_clients();
+        let node_ports = nodes.iter().map(|node| SocketAddr::new(node.of(family), service.node_port()));
+        let (clients, frontends): (Vec<&Host>, Vec<_>) = match line.from {
+            Origin::Pod => (vec![&self.pod], node_ports.chain([service.cluster_ip(family)]).collect()),
+            // The second node stands for any client on its lan.
+            Origin::Outside => (vec![&network.client, &network.node2], node_ports.collect()),
         };
         let with_frontends = |client| frontends.iter().map(move |&frontend| (client, frontend));
         clients.into_iter().flat_map(with_frontends).collect()
     }
 
-    /// The address that a backend must see.
-    fn seen(&self, seen: Seen, client: &Host, family: Family) -> Option<IpAddr> {
-        match seen {
-            Seen::Client => Some(client.address(family)),
-            Seen::Node => Some(self.rig.node().address(family)),
-            Seen::NodeTowardsBackend => Some(self.rig.network().node_towards_remote_pods().of(family)),
-            Seen::Nobody => None,
-        }
+    /// The address that the backend must see.
+    fn seen(&self, line: &Line, client: &Host, family: Family) -> Option<IpAddr> {
+        let network = self.rig.network();
+        let addresses = match (line.seen, line.to) {
+            (Seen::Client, _) => client.addresses(),
+            (Seen::Node, _) => network.node.addresses(),
+            (Seen::NodeTowardsBackend, Place::RemotePod) => network.node_towards_remote_pods(),
+            (Seen::NodeTowardsBackend, _) => network.node_towards_node2(),
+            (Seen::Nobody, _) => return None,
+        };
+        Some(addresses.of(family))
     }
 
-    /// Plays a line of the table for one client.
-    fn play(
-        &self,
-        line: &Line,
-        (protocol, family): (Protocol, Family),
-        (client, frontend): (&Host, SocketAddr),
-    ) -> Result<()> {
-        let (service, backend) = self.service(line.scenario);
+    /// Plays a line of the table: every client, every address. All of it is counted at once, because to read
+    /// the counters takes longer than the calls.
+    fn play(&self, line: &Line, protocol: Protocol, family: Family) -> Result<()> {
+        let calls = self.calls(line, family);
         let work = self.rig.work_of(|| {
-            let Some(backend) = backend else { return refused_at_once(client, protocol, frontend) };
-            let answer = converse(client, protocol, frontend)?;
-            ensure!(answer.by == backend.name(), "{} answered", answer.by);
-            let seen = self.seen(line.seen, client, family);
-            ensure!(Some(answer.client.ip()) == seen, "the backend saw {}, not {seen:?}", answer.client);
-            Ok(())
+            calls.iter().try_for_each(|(client, frontend)| {
+                let call = || format!("{} to {frontend}", client.name());
+                self.call(line, protocol, client, *frontend).with_context(call)
+            })
         })?;
         let done = (work.forwarded_by(), work.replied_by(), work.rejected_by());
         let (expected, flows) = match line.finishers(self.xdp) {
-            Finishers::Translate(forward, reply) => ((vec![forward], vec![reply], vec![]), 1),
+            Finishers::Translate(forward, reply) => ((vec![forward], vec![reply], vec![]), calls.len()),
             Finishers::Reject(program) => ((vec![], vec![], vec![program]), 0),
         };
         ensure!(done == expected, "forwarded, replied, rejected by {done:?}, not {expected:?}");
-        ensure!(work.new_flows(service, protocol, family) == flows, "not {flows} new flows: {work:?}");
+        let new_flows = work.new_flows(self.service(line.to), protocol, family);
+        ensure!(new_flows == flows as u64, "not {flows} new flows: {work:?}");
         ensure!(work.all_drops() == 0, "dropped: {work:?}");
+        Ok(())
+    }
+
+    fn call(&self, line: &Line, protocol: Protocol, client: &Host, frontend: SocketAddr) -> Result<()> {
+        let Some(backend) = self.backend(line.to) else {
+            return refused_at_once(client, protocol, frontend);
+        };
+        let answer = converse(client, protocol, frontend)?;
+        ensure!(answer.by == backend.name(), "{} answered", answer.by);
+        let seen = self.seen(line, client, Family::of(frontend.ip()));
+        ensure!(Some(answer.client.ip()) == seen, "the backend saw {}, not {seen:?}", answer.client);
         Ok(())
     }
 
@@ -177,14 +183,11 @@ fn every_scenario_of(topology: Topology, xdp: Xdp) -> Result<Rig> {
     let mut failures: Vec<String> = stage.strange_roles(topology)?.into_iter().collect();
     for line in finishers::of(topology) {
         for (family, protocol) in KINDS {
-            for call in stage.calls(line.scenario, family) {
-                if let Err(error) = stage.play(&line, (protocol, family), call) {
-                    let (client, frontend) = (call.0.name(), call.1);
-                    let scenario = line.scenario;
-                    failures.push(format!(
-                        "{topology}, {xdp:?}: {scenario}: {client} to {frontend}, {protocol} {family}: {error:#}"
-                    ));
-                }
+            if let Err(error) = stage.play(&line, protocol, family) {
+                let (from, to) = (line.from, line.to);
+                failures.push(format!(
+                    "{topology}, {xdp:?}: {from}, backend: {to}, {protocol} {family}: {error:#}"
+                ));
             }
         }
     }
@@ -203,6 +206,9 @@ fn converse(client: &Host, protocol: Protocol, frontend: SocketAddr) -> Result<A
             }
             connection.upload(BULK)?;
             connection.download(BULK)?;
+            // Nothing more comes later, and would be counted for another conversation.
+            connection.send("bye")?;
+            connection.await_end()?;
             Ok(connection.answer().clone())
         }
         Protocol::Udp => {

@@ -1,17 +1,18 @@
 //! Clients behind an interface whose packets have no link-layer header.
 
 use anyhow::{Context, Result};
-use etherparse::{PacketHeaders, TransportHeader};
+use etherparse::{PacketHeaders, TcpHeader, TransportHeader};
 use std::net::{IpAddr, SocketAddr};
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_common::counters::Program::{self, TcL3Egress, TcL3Ingress, TcUplinkIngress};
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
+    agent::START,
     frame::{Packet, Path, set_hop_limit, verify_checksums},
     links,
     plan::{FAMILIES, KINDS},
     tun::Tun,
-    wait::{SOON, until},
+    wait::until,
     with_and_without_xdp,
 };
 
@@ -34,12 +35,12 @@ impl Tunnel {
         let rig = Rig::routed().xdp(xdp).flag("--uplink", "eth0").flag("--uplink", TUNNEL).start()?;
         let tun = Tun::new(rig.node().namespace(), TUNNEL)?;
         links::configure(rig.node().namespace(), async |links| {
-            for address in ["10.99.0.1/24", "fd00:99::1/64"] {
+            for address in ["10.201.0.1/24", "fd00:201::1/64"] {
                 links.address(TUNNEL, address.parse()?).await?;
             }
             links.up(TUNNEL).await
         })?;
-        until("programs at the tunnel", SOON, || {
+        until("programs at the tunnel", START, || {
             let programs = rig.attachments(TUNNEL)?;
             Ok((programs.iter().filter(|program| !program["by"].is_null()).count() == 2).then_some(()))
         })?;
@@ -49,8 +50,8 @@ impl Tunnel {
     /// From the client to a NodePort.
     fn path(&self, service: &Service, family: Family) -> Result<Path> {
         let client: IpAddr = match family {
-            Family::V4 => "10.99.0.2".parse()?,
-            Family::V6 => "fd00:99::2".parse()?,
+            Family::V4 => "10.201.0.2".parse()?,
+            Family::V6 => "fd00:201::2".parse()?,
         };
         let (source, destination) = (SocketAddr::new(client, 40_000), self.rig.node_port(service, family));
         Ok(Path { macs: ([0; 6], [0; 6]), source, destination })
@@ -61,15 +62,18 @@ impl Tunnel {
     fn ask(&self, path: &Path, protocol: Protocol, hop_limit: u8) -> Result<Vec<u8>> {
         let mut frame = match protocol {
             Protocol::Tcp => path.syn(7)?,
-            _ => path.udp(b"who are you?")?,
+            Protocol::Udp => path.udp(b"who are you?")?,
         };
         set_hop_limit(&mut frame, hop_limit)?;
         let (link, packet) = frame.split_at(14);
         self.tun.send(packet)?;
         let frame = self.tun.find(|answer| {
             let frame = [link, answer].concat();
-            // Not what the node says of itself: multicast group memberships and the like.
-            let is_answer = Packet::read(&frame).is_some() || icmp_error(&frame).is_some();
+            // Not what the node says of itself, nor what an earlier SYN still gets.
+            let is_answer = match Packet::read(&frame) {
+                Some(packet) => packet.tcp.is_some() == (protocol == Protocol::Tcp),
+                None => icmp_error(&frame).is_some(),
+            };
             is_answer.then_some(frame)
         })?;
         verify_checksums(&frame)?;
@@ -84,8 +88,17 @@ impl Tunnel {
             let work = self.rig.work_of(|| {
                 let frame = self.ask(&path, protocol, 64)?;
                 let answer = Packet::read(&frame).context("neither TCP nor UDP")?;
-                assert_eq!((answer.source, answer.destination), (path.destination, path.source));
+                assert_eq!(
+                    (answer.source, answer.destination),
+                    (path.destination, path.source),
+                    "{protocol} {family} {answer:?}"
+                );
                 assert!(answer.tcp.is_none_or(|tcp| tcp.syn && tcp.ack && tcp.acknowledgment_number == 8));
+                if protocol == Protocol::Tcp {
+                    // Else the backend would say it again and again.
+                    let reset = TcpHeader { rst: true, sequence_number: 8, ..TcpHeader::default() };
+                    self.tun.send(&path.tcp(reset, &[])?[14..])?;
+                }
                 Ok(())
             })?;
             assert_eq!(work.forwarded_by(), [forward], "{protocol} {family}");

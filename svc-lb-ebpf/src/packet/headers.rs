@@ -196,8 +196,9 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
             packet.pull(transport + size_of::<Udp>());
             let udp: Udp = packet.load(transport)?;
             let length = usize::from(u16::from_be(udp.length));
-            // A first fragment holds less than the length says.
-            if length < size_of::<Udp>() || length > payload && network.piece == Piece::Whole {
+            // A first fragment holds less than the length says, but all of the header.
+            let is_first = network.piece == Piece::First && payload >= size_of::<Udp>();
+            if length < size_of::<Udp>() || length > payload && !is_first {
                 return Err(Exception::NotOurs);
             }
             (udp.ports, TcpFlags(0))
