@@ -85,8 +85,8 @@ pub struct Agent {
     reach: Reach,
     /// The machine, with the role of each interface.
     facts: Facts,
-    /// The neighbours that are kept.
-    neighbours: BTreeSet<Neighbour>,
+    /// The neighbours that are kept; `None`: those of an earlier agent.
+    neighbours: Option<BTreeSet<Neighbour>>,
     exhaustion: Exhaustion,
     allocations: Allocations,
     /// The node's own addresses; `None` before the first sync.
@@ -140,7 +140,7 @@ impl Agent {
             machine,
             reach: Reach::default(),
             facts: Facts::default(),
-            neighbours: BTreeSet::new(),
+            neighbours: None,
             exhaustion: Exhaustion::default(),
             allocations,
             node_addresses: None,
@@ -260,8 +260,8 @@ impl Agent {
         let changed = facts != self.facts;
         self.facts = facts;
         let neighbours = wanted_neighbours(&self.machine.routes, &self.facts, &self.reach);
-        if self.neighbours != neighbours {
-            self.neighbours.clone_from(&neighbours);
+        if self.neighbours.as_ref() != Some(&neighbours) {
+            self.neighbours = Some(neighbours.clone());
             self.tools.neighbours.keep(neighbours);
         }
         changed

@@ -229,6 +229,48 @@ fn interfaces_come_and_go() {
 }
 
 #[test]
+fn an_interface_is_an_uplink_while_another_node_is_behind_it() {
+    in_namespace(|| {
+        let node = Node::new();
+        ip("link add up1 type veth peer name far3");
+        ip("link set up1 up");
+        ip("link set far3 up");
+        ip("address add 203.0.113.1/24 dev up1");
+        let agent = node.start("--detach-on-exit");
+        let has_role = |status: &Status, role: Role, reason: &str| {
+            let up1 = status.interfaces.iter().find(|interface| interface.name == "up1");
+            up1.is_some_and(|up1| {
+                let serves = up1.attachments.iter().any(|it| it.by.is_some());
+                up1.role == role && up1.reason.contains(reason) && serves == (role == Role::Uplink)
+            })
+        };
+        node.until("an interface without a role", |status| {
+            has_role(status, Role::None, "no way to other nodes or remote backends")
+        });
+        let other = "kind: Node\napiVersion: v1\nmetadata: {name: node-2}\nspec: {podCIDR: 10.244.2.0/24}\n";
+        node.write(&format!("{SERVICE}---\n{other}"));
+        ip("route add 10.244.2.0/24 via 203.0.113.2");
+        node.until("an uplink", |status| has_role(status, Role::Uplink, "leads to the node node-2"));
+        let is_kept = || {
+            let words = ["-d", "neighbour", "show", "to", "203.0.113.2", "dev", "up1", "nud", "all"];
+            let output = Command::new("ip").args(words).output().expect("iproute2 is installed");
+            String::from_utf8_lossy(&output.stdout).contains("managed")
+        };
+        let give_up = Instant::now() + PATIENCE;
+        while !is_kept() {
+            assert!(Instant::now() < give_up, "the gateway is never kept");
+            thread::sleep(Duration::from_millis(2));
+        }
+        ip("route delete 10.244.2.0/24");
+        node.until("no uplink", |status| has_role(status, Role::None, ""));
+        ip("route add 10.244.2.0/24 via 203.0.113.2");
+        node.until("an uplink", |status| has_role(status, Role::Uplink, "leads to the node node-2"));
+        assert_eq!(agent.stop().code(), Some(0));
+        assert!(!is_kept());
+    });
+}
+
+#[test]
 fn a_signal_reads_the_manifests_again() {
     in_namespace(|| {
         let node = Node::new();
