@@ -244,10 +244,11 @@ impl State {
         }
     }
 
-    /// Whether the backend never answered.
+    /// Whether nothing is lost if the flow is given up for a new one: the backend never answered, or over
+    /// TCP the client never did. A flood of spoofed packets makes such flows.
     #[inline(always)]
-    pub const fn is_unanswered(self) -> bool {
-        !self.has(Self::REPLIED)
+    pub const fn is_dispensable(self, protocol: u16) -> bool {
+        if protocol == TCP { !self.is_confirmed() } else { !self.has(Self::REPLIED) }
     }
 
     /// Whether both sides have shown that they are there: what a flood of spoofed packets lacks, also
@@ -447,8 +448,8 @@ mod tests {
         assert_eq!(timeout(&handshake[..1]), 120);
         assert_eq!(timeout(&handshake[..2]), 60);
         assert_eq!(timeout(&handshake), 86400);
-        assert!(!after(&handshake[..2]).is_confirmed());
-        assert!(after(&handshake).is_confirmed());
+        assert!(!after(&handshake[..2]).is_confirmed() && after(&handshake[..2]).is_dispensable(TCP));
+        assert!(after(&handshake).is_confirmed() && !after(&handshake).is_dispensable(TCP));
     }
 
     #[test]

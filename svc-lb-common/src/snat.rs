@@ -22,13 +22,31 @@ impl PortRange {
         self.first <= port && port <= self.last
     }
 
-    /// The port to try at an attempt after the client's own: a walk from a start that the flow's
-    /// hash gives, so that flows which collide spread.
+    /// The port to try at an attempt after the client's own. Where the walk through the range begins and
+    /// how long its steps are depends on the flow's hash: flows that meet at one port part again, so that a
+    /// range that is more than half full still has a free port for nearly everyone.
     #[inline(always)]
     pub fn candidate(self, hash: u32, attempt: u32) -> u16 {
         let length = u32::from(self.last.wrapping_sub(self.first)) + 1;
-        let offset = hash.wrapping_add(attempt).checked_rem(length).unwrap_or(0);
+        let start = hash.checked_rem(length).unwrap_or(0);
+        let offset = (start + attempt * stride(hash)).checked_rem(length).unwrap_or(0);
         self.first.wrapping_add(offset as u16)
+    }
+}
+
+/// The step of a walk: a prime that is longer than any range, so that the walk meets every port before it
+/// meets one again.
+#[inline(always)]
+const fn stride(hash: u32) -> u32 {
+    match hash >> 29 {
+        0 => 65537,
+        1 => 65539,
+        2 => 65543,
+        3 => 65551,
+        4 => 65557,
+        5 => 65563,
+        6 => 65579,
+        _ => 65581,
     }
 }
 
@@ -91,6 +109,23 @@ mod tests {
             buckets[usize::from(range.candidate(hash(&tuple), 0) - 10000) / 2000] += 1;
         }
         assert!(buckets.iter().all(|&count| (800..1200).contains(&count)), "{buckets:?}");
+    }
+
+    #[test]
+    fn a_range_that_is_three_quarters_full_refuses_nobody() {
+        let range = PortRange { first: 10000, last: 29999 };
+        let mut taken = [false; 20000];
+        for client in 0..15_000u32 {
+            let tuple = Tuple {
+                source: Ipv4::from(Ipv4Addr::from(0xc000_0200 + client / 50)),
+                destination: Ipv4::from(Ipv4Addr::from(0xac12_0002)),
+                source_port: Be16::new(40000 + (client % 50) as u16),
+                destination_port: Be16::new(30001),
+            };
+            let mut walk = (0..ATTEMPTS).map(|attempt| range.candidate(hash(&tuple), attempt));
+            let port = walk.find(|port| !taken[usize::from(port - range.first)]);
+            taken[usize::from(port.expect("a free port") - range.first)] = true;
+        }
     }
 
     #[test]

@@ -287,15 +287,15 @@ impl Place {
         let _ = table::<A>(self.unfinished()).remove(key);
     }
 
-    /// Frees a key whose flow is gone: expired or, as far as TCP can tell, closed. With `unanswered`
-    /// also one whose backend never answered. Gives whether the key is free now.
+    /// Frees a key whose flow is gone: expired or, as far as TCP can tell, closed. With `dispensable` also
+    /// one that nobody may ever have waited for. Gives whether the key is free now.
     #[inline(always)]
-    pub fn displace<A: Maps>(self, key: &FlowKey<A>, unanswered: bool) -> bool {
+    pub fn displace<A: Maps>(self, key: &FlowKey<A>, dispensable: bool) -> bool {
         let Some(found) = lookup(key, self.now) else { return true };
         let state = found.state();
         let gone = (found.last_seen() != self.now && is_expired(&found, key, self.now))
             || (key.protocol == TCP && state.is_closed())
-            || (unanswered && state.is_unanswered());
+            || (dispensable && state.is_dispensable(key.protocol));
         if gone {
             remove(key, found.flow());
         }

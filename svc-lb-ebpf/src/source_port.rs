@@ -46,10 +46,10 @@ pub struct Probe {
 }
 
 /// One attempt, called by `bpf_loop`, which the verifier follows once and not for every attempt; 1 ends
-/// the loop. The second round gives up what the first would not: handshakes that nobody answered.
+/// the loop. The second round gives up what the first would not: handshakes that nobody finished.
 unsafe extern "C" fn attempt<A: Family>(index: u32, _context: *mut c_void) -> i64 {
     let (Some(scratch), Some(headers)) = (maps::scratch::<A>(), maps::headers::<A>()) else { return 1 };
-    let (index, unanswered) = if index < ROUND { (index, false) } else { (index - ROUND, true) };
+    let (index, dispensable) = if index < ROUND { (index, false) } else { (index - ROUND, true) };
     scratch.flow.rewrite.source_port = if index > 0 {
         Be16::new(config::snat_ports().candidate(scratch.probe.hash, index - 1))
     } else if scratch.probe.own != 0 {
@@ -59,7 +59,7 @@ unsafe extern "C" fn attempt<A: Family>(index: u32, _context: *mut c_void) -> i6
     };
     scratch.pair(&headers.key);
     let insert = || scratch.place.insert(&scratch.partner_key, &scratch.partner);
-    let reserved = insert() || scratch.place.displace(&scratch.partner_key, unanswered) && insert();
+    let reserved = insert() || scratch.place.displace(&scratch.partner_key, dispensable) && insert();
     scratch.probe.reserved = u32::from(reserved);
     i64::from(reserved)
 }

@@ -22,7 +22,7 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-mod field;
+mod events;
 
 /// Changes the network of a namespace.
 pub fn configure<T: Send>(

@@ -14,10 +14,9 @@ use tracing::info;
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What this version does not serve, whatever the manifests say.
-pub const NOT_SERVED: [&str; 3] = [
+pub const NOT_SERVED: [&str; 2] = [
     "Services of type LoadBalancer, externalIPs, SCTP, traffic policies, session affinity and topology",
     "clients on the node itself",
-    "IP fragments, ICMP errors about translated connections, and packets longer than the way on allows",
 ];
 
 /// How much the tables hold.
