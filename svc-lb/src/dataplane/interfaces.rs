@@ -185,14 +185,21 @@ impl Interfaces {
         self.attached.insert(interface.name.clone(), attached);
     }
 
-    /// What the programs must know of the interfaces that are served.
+    /// What the programs must know of interfaces.
     fn entries(&self, facts: &Facts, node: AddressPair) -> Vec<Interface> {
         let entry = |interface: &node::Interface| {
             let xdp = self.attached.get(&interface.name).is_some_and(Attached::has_xdp);
             entry(interface, bridge(facts, interface), xdp, node)
         };
-        facts.interfaces.iter().filter(|interface| interface.is_served()).map(entry).collect()
+        facts.interfaces.iter().filter(|interface| is_described(facts, interface)).map(entry).collect()
     }
+}
+
+/// Whether a program may meet an interface: it is served, or pods are ports of it, which reach each other
+/// by neighbours there.
+fn is_described(facts: &Facts, interface: &node::Interface) -> bool {
+    let is_port = |it: &node::Interface| it.is_pod() && it.master == Some(interface.index);
+    interface.is_served() || interface.kind == "bridge" && facts.interfaces.iter().any(is_port)
 }
 
 /// The bridge of which an interface is a port.
@@ -261,6 +268,27 @@ mod tests {
         assert_eq!(entry.addresses.v6.to_ip().to_string(), "2001:db8:1::7");
         assert_eq!(bytemuck::bytes_of(&entry.mac), [2, 0, 0, 0, 0, 9]);
         assert!(entry.has(Interface::UPLINK) && entry.has(Interface::XDP) && !entry.has(Interface::POD));
+    }
+
+    #[test]
+    fn a_bridge_of_pods_is_described_and_no_other_that_is_not_served() {
+        let interface = |index, master, role| node::Interface {
+            index,
+            kind: if master.is_none() { "bridge" } else { "veth" }.to_owned(),
+            master,
+            role,
+            ..node::Interface::default()
+        };
+        let facts = Facts {
+            interfaces: vec![
+                interface(3, None, Role::None(String::new())),
+                interface(4, None, Role::None(String::new())),
+                interface(7, Some(3), Role::Pod(String::new())),
+                interface(8, Some(4), Role::None(String::new())),
+            ],
+        };
+        let described = facts.interfaces.iter().filter(|it| is_described(&facts, it));
+        assert_eq!(described.map(|it| it.index).collect::<Vec<_>>(), [3, 7]);
     }
 
     #[test]
