@@ -8,6 +8,7 @@ use crate::{
     exception::Exception,
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
+    stages::Stages,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, UDP, is_past};
@@ -19,6 +20,12 @@ pub struct Found<A: 'static> {
 }
 
 impl<A: Maps> Found<A> {
+    /// The entry at a place in a table's memory, which is that of unfinished flows or not.
+    #[inline(always)]
+    pub fn at(entry: *mut Flow<A>, unfinished: bool) -> Self {
+        Self { entry, unfinished }
+    }
+
     /// The entry's fields. Of these only `last_seen`, `state` and what concerns the next hop ever change.
     #[inline(always)]
     pub fn flow(&self) -> &'static Flow<A> {
@@ -164,7 +171,7 @@ fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
 /// Notes that a packet of a flow is about to be applied: its state, and at most once a second when it
 /// was last seen. Gives the flow to apply, or [`Exception::Reject`] if its backend is removed and silent.
 #[inline(always)]
-pub fn refresh<A: Family>(
+pub fn refresh<A: Stages>(
     found: &Found<A>,
     headers: &Headers<A>,
     now: u32,
@@ -175,7 +182,7 @@ pub fn refresh<A: Family>(
     if before == after && found.last_seen() == now {
         return Ok(flow);
     }
-    match advance(found, &headers.key, after, now) {
+    match A::advance(found.entry, u32::from(found.unfinished), &raw const headers.key, after.0, now) {
         Step::Kept => Ok(flow),
         Step::Moved => maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
         Step::Lost => Err(Exception::Reject),
@@ -183,7 +190,8 @@ pub fn refresh<A: Family>(
 }
 
 /// What [`advance`] made of a flow.
-enum Step {
+#[repr(u32)]
+pub enum Step {
     /// It is where it was.
     Kept,
     /// It went to the other table, and its copy to the scratch: the place where it was may soon be
@@ -194,8 +202,8 @@ enum Step {
 }
 
 /// Writes a flow's state and time, in both entries; makes the other entry anew if it was evicted.
-#[inline(never)]
-fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u32) -> Step {
+#[inline(always)]
+pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u32) -> Step {
     let (flow, before) = (found.flow(), found.state());
     let seen_anew = found.last_seen() != now;
     found.set_last_seen(now);

@@ -11,6 +11,7 @@
 //!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
 //! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
+//! - [`stages`]: what the verifier follows by itself
 //! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
@@ -52,6 +53,8 @@ mod route;
 mod select;
 #[cfg(target_arch = "bpf")]
 mod source_port;
+#[cfg(target_arch = "bpf")]
+mod stages;
 #[cfg(target_arch = "bpf")]
 mod stats;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     exception::Exception, flow::Place, maps, packet::Family, route::NextHop, select::Selected, source_port,
-    stats,
+    stages::Stages, stats,
 };
 use svc_lb_common::{
     address::Tuple,
@@ -20,7 +20,7 @@ pub fn draft<A: Family>(
     now: u32,
 ) -> Result<&'static Flow<A>, Exception> {
     let backend = selected.backend;
-    let scratch = maps::scratch::<A>().ok_or(FULL)?;
+    let scratch = maps::scratch::<A>().ok_or(Exception::NotOurs)?;
     scratch.flow = Flow {
         rewrite: Tuple { destination: backend.address, destination_port: backend.port, ..key.tuple },
         service,
@@ -32,61 +32,95 @@ pub fn draft<A: Family>(
     Ok(&scratch.flow)
 }
 
+/// What became of a flow that was to be made.
+#[repr(u32)]
+pub enum Opened {
+    /// It is in the table, and in the scratch.
+    Made,
+    /// There is no memory for it.
+    NoMemory,
+    /// Every source port that was tried belongs to a live flow.
+    NoSourcePort,
+    /// The node has no address of the family to send from.
+    NoNodeAddress,
+}
+
 /// Makes the drafted flow: both its entries, the reply's first. `hop`: where the node would send a
-/// packet to the backend; of what comes from a pod only if that is past the host's stack. Gives the flow to apply, which is another processor's if that one was faster.
-///
-/// Three steps with a stack frame of their own each: together they would be more than a program may
-/// have.
+/// packet to the backend; of what comes from a pod only if that is past the host's stack. Gives the flow
+/// to apply, which is another processor's if that one was faster.
 #[inline(always)]
-pub fn open<A: Family>(
+pub fn open<A: Stages>(
     key: &FlowKey<A>,
     hook: Hook,
     hop: Option<&NextHop>,
     now: u32,
 ) -> Result<&'static Flow<A>, Exception> {
-    set_path::<A>(hook, hop, now)?;
-    source_port::reserve(key)?;
-    commit(key)
+    let from_pod = u32::from(matches!(hook, Hook::PodIngress));
+    let reason = match A::make(key, from_pod, u32::from(hop.is_some()), now) {
+        Opened::Made => return maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
+        Opened::NoMemory => DropReason::FlowTableFull,
+        Opened::NoSourcePort => DropReason::NoSourcePort,
+        Opened::NoNodeAddress => DropReason::NoNodeAddress,
+    };
+    Err(Exception::Drop(reason))
 }
 
-/// Inserts the forward entry, which makes the flow known.
-#[inline(never)]
-fn commit<A: Family>(key: &FlowKey<A>) -> Result<&'static Flow<A>, Exception> {
-    let scratch = maps::scratch::<A>().ok_or(FULL)?;
-    let place = scratch.place;
-    if !place.insert(key, &scratch.flow) {
-        place.take_back(&scratch.partner_key);
-        scratch.flow = *place.winner(key).ok_or(FULL)?;
-        return Ok(&scratch.flow);
+/// Makes the drafted flow, whose next hop is in the scratch if it has one. Three steps with a stack frame
+/// of their own each: together they would be more than a program may have.
+#[inline(always)]
+pub fn make<A: Family>(key: &FlowKey<A>, from_pod: bool, has_next_hop: bool, now: u32) -> Opened {
+    if !set_path::<A>(from_pod, has_next_hop, now) {
+        return Opened::NoNodeAddress;
     }
-    stats::new_flow(scratch.flow.service);
-    Ok(&scratch.flow)
+    if !source_port::reserve(key) {
+        return Opened::NoSourcePort;
+    }
+    if commit(key) { Opened::Made } else { Opened::NoMemory }
 }
 
-/// There is no memory for the flow.
-const FULL: Exception = Exception::Drop(DropReason::FlowTableFull);
+/// Inserts the forward entry, which makes the flow known. Gives whether that, or another processor's, is
+/// in the table and the scratch.
+#[inline(never)]
+fn commit<A: Family>(key: &FlowKey<A>) -> bool {
+    let Some(scratch) = maps::scratch::<A>() else { return false };
+    let place = scratch.place;
+    if place.insert(key, &scratch.flow) {
+        stats::new_flow(scratch.flow.service);
+        return true;
+    }
+    place.take_back(&scratch.partner_key);
+    match place.winner(key) {
+        Some(winner) => {
+            scratch.flow = *winner;
+            true
+        }
+        None => false,
+    }
+}
 
 /// Decides by interface how the drafted flow's packets go: out by an uplink what came in by one → under
 /// the node's address, or the reply would go past this node; back to the pod that it came from → under
 /// the node's address too; all else keeps the client's address and goes by the host's stack, or by the
-/// bridge.
+/// bridge. `false`: the node has no such address.
 #[inline(never)]
-fn set_path<A: Family>(hook: Hook, hop: Option<&NextHop>, now: u32) -> Result<(), Exception> {
-    let scratch = maps::scratch::<A>().ok_or(FULL)?;
-    let flow = &mut scratch.flow;
-    let uplink = hop
-        .filter(|hop| hop.is_by(Interface::UPLINK) && matches!(hook, Hook::UplinkIngress))
-        .and_then(|hop| maps::interface(hop.ifindex));
-    let (reply_hook, flags, addresses) = match (hook, uplink) {
-        (Hook::PodIngress, _) if flow.rewrite.source == flow.rewrite.destination => {
-            (hook, Flow::<A>::RETURNED, maps::settings().map(|settings| &settings.node))
-        }
-        (Hook::PodIngress, _) if hop.is_some() => (Hook::PodEgress, Flow::<A>::SWITCHED, None),
-        (Hook::PodIngress, _) => (Hook::PodEgress, 0, None),
-        (_, Some(uplink)) => (hook, Flow::<A>::ROUTED, Some(&uplink.addresses)),
-        (_, None) => (Hook::UplinkEgress, 0, None),
+fn set_path<A: Family>(from_pod: bool, has_next_hop: bool, now: u32) -> bool {
+    let Some(scratch) = maps::scratch::<A>() else { return false };
+    let (flow, hop) = (&mut scratch.flow, &scratch.next_hop);
+    let uplink = if has_next_hop && !from_pod && hop.is_by(Interface::UPLINK) {
+        maps::interface(hop.ifindex)
+    } else {
+        None
     };
-    if let Some(hop) = hop {
+    let (reply_hook, flags, addresses) = match uplink {
+        Some(uplink) => (Hook::UplinkIngress, Flow::<A>::ROUTED, Some(&uplink.addresses)),
+        None if !from_pod => (Hook::UplinkEgress, 0, None),
+        None if flow.rewrite.source == flow.rewrite.destination => {
+            (Hook::PodIngress, Flow::<A>::RETURNED, maps::settings().map(|settings| &settings.node))
+        }
+        None if has_next_hop => (Hook::PodEgress, Flow::<A>::SWITCHED, None),
+        None => (Hook::PodEgress, 0, None),
+    };
+    if has_next_hop {
         hop.keep_in(flow);
     }
     flow.partner_hook = reply_hook as u8;
@@ -94,12 +128,12 @@ fn set_path<A: Family>(hook: Hook, hop: Option<&NextHop>, now: u32) -> Result<()
     if let Some(addresses) = addresses {
         flow.rewrite.source = A::of(addresses);
         if flow.rewrite.source.is_unspecified() {
-            return Err(Exception::Drop(DropReason::NoNodeAddress));
+            return false;
         }
     }
     scratch.masqueraded = u32::from(addresses.is_some());
     scratch.place = Place::of_new_flow(now);
-    Ok(())
+    true
 }
 
 /// Makes the pair of a UDP exchange that the host's stack owns: translated into itself.

@@ -8,7 +8,9 @@ use crate::{
     packet::{self, Family, Headers, Packet},
     related,
     route::{self, NextHop},
-    select, stats,
+    select,
+    stages::Stages,
+    stats,
 };
 use aya_log_ebpf::debug;
 use svc_lb_common::{
@@ -35,7 +37,7 @@ pub fn run<P: Packet>(packet: P, hook: Hook, program: Program) -> P::Verdict {
 /// The pipeline for one family. What it calls has a stack frame of its own each: together they would
 /// be more than a program may have.
 #[inline(always)]
-fn family<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> P::Verdict {
+fn family<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> P::Verdict {
     let outcome = match translate::<P, A>(packet, hook, program) {
         Err(Exception::Related) if !P::TC_FOLLOWS => related::translate::<P, A>(packet, program),
         outcome => outcome,
@@ -54,7 +56,7 @@ const fn is_ingress(hook: Hook) -> bool {
 
 /// Finds or makes the packet's flow and applies it.
 #[inline(never)]
-fn translate<P: Packet, A: Family>(packet: P, hook: Hook, program: Program) -> Result<P::Verdict, Exception> {
+fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> Result<P::Verdict, Exception> {
     let ours = if is_ingress(hook) { packet.is_for_this_host() } else { packet.is_untagged() };
     if !ours {
         return Err(Exception::NotOurs);

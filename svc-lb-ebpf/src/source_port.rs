@@ -1,33 +1,28 @@
 //! The source port of a new flow: one under which the backend's packets are told from those of every
 //! other flow.
 
-use crate::{config, exception::Exception, maps, packet::Family};
+use crate::{config, maps, packet::Family};
 use aya_ebpf::helpers::generated::bpf_loop;
 use core::ffi::c_void;
-use svc_lb_common::{address::Be16, counters::DropReason, flow::FlowKey, snat};
+use svc_lb_common::{address::Be16, flow::FlowKey, snat};
 
 /// Picks the port of the drafted flow and inserts the reply's entry with it. The client's own port comes
-/// first: under the client's own address always, under the node's if it is in the range.
+/// first: under the client's own address always, under the node's if it is in the range. `false`: every
+/// port that was tried belongs to a live flow.
 #[inline(never)]
-pub fn reserve<A: Family>(key: &FlowKey<A>) -> Result<(), Exception> {
-    let scratch = maps::scratch::<A>().ok_or(NONE)?;
+pub fn reserve<A: Family>(key: &FlowKey<A>) -> bool {
+    let Some(scratch) = maps::scratch::<A>() else { return false };
     let own = scratch.masqueraded == 0 || config::snat_ports().contains(key.tuple.source_port.get());
     scratch.pair(key);
     if own && scratch.place.insert(&scratch.partner_key, &scratch.partner) {
-        return Ok(());
+        return true;
     }
     scratch.probe = Probe { hash: snat::hash(&key.tuple), own: u32::from(own), reserved: 0 };
     // SAFETY: the callback asks for no context, and lives as long as the program.
     unsafe { bpf_loop(2 * ROUND, attempt::<A> as *mut c_void, core::ptr::null_mut(), 0) };
     // Looked up anew: the callback wrote to it behind the compiler's back.
-    match maps::scratch::<A>() {
-        Some(scratch) if scratch.probe.reserved != 0 => Ok(()),
-        _ => Err(NONE),
-    }
+    maps::scratch::<A>().is_some_and(|scratch| scratch.probe.reserved != 0)
 }
-
-/// Every port that was tried belongs to a live flow.
-const NONE: Exception = Exception::Drop(DropReason::NoSourcePort);
 
 /// The attempts of a round: the client's own port, then those of the range.
 const ROUND: u32 = 1 + snat::ATTEMPTS;

@@ -1,0 +1,89 @@
+//! The stages that the verifier follows by themselves (global functions): once, with whatever arguments
+//! their types allow, instead of once for every state in which they are called. It more than halves the
+//! time that it takes to load the programs.
+//!
+//! Such a function is not generic and its arguments are numbers and pointers that may be null, so there is
+//! one a family, which does nothing but call what is written once.
+
+use crate::{
+    flow::{self, Found, Step},
+    nat::{self, Opened},
+    packet::Family,
+};
+use svc_lb_common::{
+    address::{Ipv4, Ipv6},
+    flow::{Flow, FlowKey, State},
+};
+
+/// The stages of a family.
+pub trait Stages: Family {
+    /// [`flow::advance`].
+    fn advance(
+        entry: *mut Flow<Self>,
+        unfinished: u32,
+        key: *const FlowKey<Self>,
+        after: u32,
+        now: u32,
+    ) -> Step;
+
+    /// [`nat::make`].
+    fn make(key: *const FlowKey<Self>, from_pod: u32, has_next_hop: u32, now: u32) -> Opened;
+}
+
+macro_rules! stages {
+    ($family:ty, $advance:ident, $make:ident) => {
+        impl Stages for $family {
+            #[inline(always)]
+            fn advance(
+                entry: *mut Flow<Self>,
+                unfinished: u32,
+                key: *const FlowKey<Self>,
+                after: u32,
+                now: u32,
+            ) -> Step {
+                $advance(entry, unfinished, key, after, now)
+            }
+
+            #[inline(always)]
+            fn make(key: *const FlowKey<Self>, from_pod: u32, has_next_hop: u32, now: u32) -> Opened {
+                $make(key, from_pod, has_next_hop, now)
+            }
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $advance(
+            entry: *mut Flow<$family>,
+            unfinished: u32,
+            key: *const FlowKey<$family>,
+            after: u32,
+            now: u32,
+        ) -> Step {
+            // SAFETY: a pointer that is not null is its caller's, to a key that nothing changes meanwhile.
+            match unsafe { key.as_ref() } {
+                Some(key) if !entry.is_null() => {
+                    flow::advance(&Found::at(entry, unfinished != 0), key, State(after), now)
+                }
+                _ => Step::Kept,
+            }
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $make(
+            key: *const FlowKey<$family>,
+            from_pod: u32,
+            has_next_hop: u32,
+            now: u32,
+        ) -> Opened {
+            // SAFETY: as above.
+            match unsafe { key.as_ref() } {
+                Some(key) => nat::make(key, from_pod != 0, has_next_hop != 0, now),
+                None => Opened::NoMemory,
+            }
+        }
+    };
+}
+
+stages!(Ipv4, advance_v4, make_v4);
+stages!(Ipv6, advance_v6, make_v6);
