@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_bridge_of_pods_is_described_and_no_other_that_is_not_served() {
-        let interface = |index, master, role| node::Interface {
+        let interface = |index, master: Option<u32>, role| node::Interface {
             index,
             kind: if master.is_none() { "bridge" } else { "veth" }.to_owned(),
             master,
