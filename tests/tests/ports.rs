@@ -103,9 +103,15 @@ impl Flood {
         Ok(Self { rig, service, wire, _backend: backend })
     }
 
-    /// Sends a burst, each SYN from somebody else.
+    /// Sends a burst, each SYN from somebody else, and waits until all of it has arrived: a handshake that a
+    /// burst meets half-way may be taken for one of its own.
     fn burst(&self, family: Family, round: u16, change: impl Fn(&mut Vec<u8>)) -> Result<()> {
         let destination = self.rig.node_port(&self.service, family);
+        let arrived = || -> Result<u64> {
+            let counters = self.rig.counters()?;
+            Ok(counters.new_flows(&self.service, Protocol::Tcp, family) + counters.drops(NoSourcePort))
+        };
+        let before = arrived()?;
         for n in 0..BURST {
             let source = nobody(family, round * BURST + n);
             let macs = (self.rig.client().mac(), self.rig.node().mac());
@@ -113,10 +119,10 @@ impl Flood {
             change(&mut frame);
             self.wire.send(&frame)?;
         }
-        Ok(())
+        until("the burst arrives", SOON, || Ok((arrived()? >= before + u64::from(BURST)).then_some(())))
     }
 
-    /// Honest connections get through, and those from before go on, while bursts come.
+    /// Honest connections get through, and those from before go on, though bursts have taken every port.
     fn is_borne(&self, change: impl Fn(&mut Vec<u8>)) -> Result<()> {
         for family in FAMILIES {
             let target = self.rig.node_port(&self.service, family);
