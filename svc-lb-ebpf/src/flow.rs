@@ -182,7 +182,7 @@ pub fn refresh<A: Stages>(
     if before == after && found.last_seen() == now {
         return Ok(flow);
     }
-    match A::advance(found.entry, u32::from(found.unfinished), &raw const headers.key, after.0, now) {
+    match A::advance(found.entry, u32::from(found.unfinished), after.0, now) {
         Step::Kept => Ok(flow),
         Step::Moved => maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
         Step::Lost => Err(Exception::Reject),

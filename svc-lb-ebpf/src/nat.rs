@@ -45,18 +45,13 @@ pub enum Opened {
     NoNodeAddress,
 }
 
-/// Makes the drafted flow: both its entries, the reply's first. `hop`: where the node would send a
-/// packet to the backend; of what comes from a pod only if that is past the host's stack. Gives the flow
-/// to apply, which is another processor's if that one was faster.
+/// Makes the drafted flow of the packet whose headers were parsed: both its entries, the reply's first.
+/// `hop`: where the node would send a packet to the backend; of what comes from a pod only if that is past
+/// the host's stack. Gives the flow to apply, which is another processor's if that one was faster.
 #[inline(always)]
-pub fn open<A: Stages>(
-    key: &FlowKey<A>,
-    hook: Hook,
-    hop: Option<&NextHop>,
-    now: u32,
-) -> Result<&'static Flow<A>, Exception> {
+pub fn open<A: Stages>(hook: Hook, hop: Option<&NextHop>, now: u32) -> Result<&'static Flow<A>, Exception> {
     let from_pod = u32::from(matches!(hook, Hook::PodIngress));
-    let reason = match A::make(key, from_pod, u32::from(hop.is_some()), now) {
+    let reason = match A::make(from_pod, u32::from(hop.is_some()), now) {
         Opened::Made => return maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
         Opened::NoMemory => DropReason::FlowTableFull,
         Opened::NoSourcePort => DropReason::NoSourcePort,

@@ -78,7 +78,7 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
     };
     let flow = match &found {
         Some(_) => flow,
-        None => nat::open(&headers.key, hook, hop, now)?,
+        None => nat::open(hook, hop, now)?,
     };
     let way = way(&packet, hook, headers, flow, hop)?;
     let flow = match &found {

@@ -3,66 +3,49 @@
 //! time that it takes to load the programs.
 //!
 //! Such a function is not generic and its arguments are numbers and pointers that may be null, so there is
-//! one a family, which does nothing but call what is written once.
+//! one a family, which does nothing but call what is written once. Older kernels take no pointer argument
+//! for a key of a map, so the packet's key comes from where its headers are.
 
 use crate::{
     flow::{self, Found, Step},
+    maps,
     nat::{self, Opened},
     packet::Family,
 };
 use svc_lb_common::{
     address::{Ipv4, Ipv6},
-    flow::{Flow, FlowKey, State},
+    flow::{Flow, State},
 };
 
 /// The stages of a family.
 pub trait Stages: Family {
     /// [`flow::advance`].
-    fn advance(
-        entry: *mut Flow<Self>,
-        unfinished: u32,
-        key: *const FlowKey<Self>,
-        after: u32,
-        now: u32,
-    ) -> Step;
+    fn advance(entry: *mut Flow<Self>, unfinished: u32, after: u32, now: u32) -> Step;
 
     /// [`nat::make`].
-    fn make(key: *const FlowKey<Self>, from_pod: u32, has_next_hop: u32, now: u32) -> Opened;
+    fn make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened;
 }
 
 macro_rules! stages {
     ($family:ty, $advance:ident, $make:ident) => {
         impl Stages for $family {
             #[inline(always)]
-            fn advance(
-                entry: *mut Flow<Self>,
-                unfinished: u32,
-                key: *const FlowKey<Self>,
-                after: u32,
-                now: u32,
-            ) -> Step {
-                $advance(entry, unfinished, key, after, now)
+            fn advance(entry: *mut Flow<Self>, unfinished: u32, after: u32, now: u32) -> Step {
+                $advance(entry, unfinished, after, now)
             }
 
             #[inline(always)]
-            fn make(key: *const FlowKey<Self>, from_pod: u32, has_next_hop: u32, now: u32) -> Opened {
-                $make(key, from_pod, has_next_hop, now)
+            fn make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened {
+                $make(from_pod, has_next_hop, now)
             }
         }
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $advance(
-            entry: *mut Flow<$family>,
-            unfinished: u32,
-            key: *const FlowKey<$family>,
-            after: u32,
-            now: u32,
-        ) -> Step {
-            // SAFETY: a pointer that is not null is its caller's, to a key that nothing changes meanwhile.
-            match unsafe { key.as_ref() } {
-                Some(key) if !entry.is_null() => {
-                    flow::advance(&Found::at(entry, unfinished != 0), key, State(after), now)
+        extern "C" fn $advance(entry: *mut Flow<$family>, unfinished: u32, after: u32, now: u32) -> Step {
+            match maps::headers::<$family>() {
+                Some(headers) if !entry.is_null() => {
+                    flow::advance(&Found::at(entry, unfinished != 0), &headers.key, State(after), now)
                 }
                 _ => Step::Kept,
             }
@@ -70,15 +53,9 @@ macro_rules! stages {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $make(
-            key: *const FlowKey<$family>,
-            from_pod: u32,
-            has_next_hop: u32,
-            now: u32,
-        ) -> Opened {
-            // SAFETY: as above.
-            match unsafe { key.as_ref() } {
-                Some(key) => nat::make(key, from_pod != 0, has_next_hop != 0, now),
+        extern "C" fn $make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened {
+            match maps::headers::<$family>() {
+                Some(headers) => nat::make(&headers.key, from_pod != 0, has_next_hop != 0, now),
                 None => Opened::NoMemory,
             }
         }
