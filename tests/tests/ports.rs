@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use etherparse::TcpHeader;
 use nix::sys::signal::Signal;
 use std::{
+    mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -103,8 +104,8 @@ impl Flood {
         Ok(Self { rig, service, wire, _backend: backend })
     }
 
-    /// Sends a burst, each SYN from somebody else, and waits until all of it has arrived: a handshake that a
-    /// burst meets half-way may be taken for one of its own.
+    /// Sends a burst, each SYN from somebody else, and waits until nothing of it comes any more: a handshake
+    /// that a burst meets half-way may be taken for one of its own.
     fn burst(&self, family: Family, round: u16, change: impl Fn(&mut Vec<u8>)) -> Result<()> {
         let destination = self.rig.node_port(&self.service, family);
         let arrived = || -> Result<u64> {
@@ -119,7 +120,13 @@ impl Flood {
             change(&mut frame);
             self.wire.send(&frame)?;
         }
-        until("the burst arrives", SOON, || Ok((arrived()? >= before + u64::from(BURST)).then_some(())))
+        // Not every frame does: the queue on the way is shorter than the burst.
+        let mut seen = before;
+        until("the end of the burst", SOON, || {
+            let so_far = arrived()?;
+            let ended = so_far > before && so_far == mem::replace(&mut seen, so_far);
+            Ok(ended.then_some(()))
+        })
     }
 
     /// Honest connections get through, and those from before go on, though bursts have taken every port.
