@@ -25,8 +25,9 @@ const SETTLE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to doubt that a file is empty. The kernel tells of a cut only when it is done, and that can
-/// wait for the disk, while readers see it at once.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
+/// wait for the disk, or on a busy machine for the writer's turn, while readers see it at once. Nobody
+/// is in a hurry for a file that says nothing.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Changes of names: a file or a link appears, goes or is replaced.
 const NAMES: WatchMask = WatchMask::CREATE
