@@ -4,9 +4,8 @@ use crate::{
     answer, clock, config,
     exception::Exception,
     flow::{self, Found},
-    fragment, frontend, maps, nat,
+    fragment, frontend, icmp, maps, nat,
     packet::{self, Family, Headers, Packet},
-    related,
     route::{self, NextHop},
     select,
     stages::Stages,
@@ -39,7 +38,7 @@ pub fn run<P: Packet>(packet: P, hook: Hook, program: Program) -> P::Verdict {
 #[inline(always)]
 fn family<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> P::Verdict {
     let outcome = match translate::<P, A>(packet, hook, program) {
-        Err(Exception::Related) if !P::TC_FOLLOWS => related::translate::<P, A>(packet, program),
+        Err(Exception::Related) if !P::TC_FOLLOWS => follow::<P, A>(packet, program),
         outcome => outcome,
     };
     match outcome {
@@ -236,6 +235,16 @@ fn bypass<A: Family>(key: &FlowKey<A>, hook: Hook, now: u32) {
     }
     if frontend::find(key.tuple.source, key.tuple.source_port, key.protocol).is_some() {
         nat::open_bypass(key, now);
+    }
+}
+
+/// Translates a packet without ports of its own, as the flow that it belongs to.
+#[inline(never)]
+fn follow<P: Packet, A: Family>(packet: P, program: Program) -> Result<P::Verdict, Exception> {
+    let headers = &*maps::headers::<A>().ok_or(Exception::NotOurs)?;
+    match headers.piece {
+        Piece::Later => fragment::follow(packet, headers, program),
+        Piece::Whole | Piece::First => icmp::translate(packet, headers, program),
     }
 }
 

@@ -4,26 +4,14 @@
 use crate::{
     exception::Exception,
     flow::peek,
-    fragment, icmp, maps,
     packet::{Family, Headers, Packet},
     route::{self, NextHop},
 };
 use svc_lb_common::{
     address::Tuple,
-    counters::{DropReason, Program},
+    counters::DropReason,
     flow::{Flow, FlowKey},
-    fragment::Piece,
 };
-
-/// Translates a packet that was found to be [`Exception::Related`].
-#[inline(never)]
-pub fn translate<P: Packet, A: Family>(packet: P, program: Program) -> Result<P::Verdict, Exception> {
-    let headers = &*maps::headers::<A>().ok_or(Exception::NotOurs)?;
-    match headers.piece {
-        Piece::Later => fragment::follow(packet, headers, program),
-        Piece::Whole | Piece::First => icmp::translate(packet, headers, program),
-    }
-}
 
 /// The live flow with a key.
 #[inline(always)]

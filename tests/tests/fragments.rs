@@ -11,6 +11,7 @@ use svc_lb_tests::{
     datagram::fragments,
     frame::{Packet, Path, verify_checksums},
     host::INTERFACE,
+    in_every_network,
     plan::FAMILIES,
     programs::{BACKEND, FRONTEND, MAC, PORT, Programs, TARGET_PORT},
     wire::{Sees, Wire},
@@ -22,41 +23,16 @@ const LENGTH: usize = 8000;
 /// The most that a fragment carries on Ethernet.
 const FRAGMENT: usize = 1480;
 
-with_and_without_xdp!(
-    a_routed_network_carries_long_datagrams_both_ways,
-    a_bridge_that_netfilter_sees_carries_long_datagrams_both_ways,
-    a_bridge_that_netfilter_does_not_see_carries_long_datagrams_both_ways,
-    a_vxlan_carries_long_datagrams_both_ways,
-    two_uplinks_carry_long_datagrams_both_ways,
-    a_fragment_whose_first_was_never_seen_reaches_the_stack_as_it_came,
-);
+in_every_network!(long_datagrams_arrive_both_ways);
 
-fn a_routed_network_carries_long_datagrams_both_ways(xdp: Xdp) -> Result<()> {
-    carries_long_datagrams_both_ways(Topology::Routed, xdp)
-}
-
-fn a_bridge_that_netfilter_sees_carries_long_datagrams_both_ways(xdp: Xdp) -> Result<()> {
-    carries_long_datagrams_both_ways(Topology::Bridged { netfilter: true }, xdp)
-}
-
-fn a_bridge_that_netfilter_does_not_see_carries_long_datagrams_both_ways(xdp: Xdp) -> Result<()> {
-    carries_long_datagrams_both_ways(Topology::Bridged { netfilter: false }, xdp)
-}
-
-fn a_vxlan_carries_long_datagrams_both_ways(xdp: Xdp) -> Result<()> {
-    carries_long_datagrams_both_ways(Topology::Vxlan, xdp)
-}
-
-fn two_uplinks_carry_long_datagrams_both_ways(xdp: Xdp) -> Result<()> {
-    carries_long_datagrams_both_ways(Topology::TwoUplinks, xdp)
-}
+with_and_without_xdp!(a_fragment_whose_first_was_never_seen_reaches_the_stack_as_it_came);
 
 #[test]
 fn checksums_and_segments_that_nobody_finishes_are_no_obstacle() -> Result<()> {
     carries(&Rig::routed().with_offloads().start()?)
 }
 
-fn carries_long_datagrams_both_ways(topology: Topology, xdp: Xdp) -> Result<()> {
+fn long_datagrams_arrive_both_ways(topology: Topology, xdp: Xdp) -> Result<()> {
     let rig = Rig::of(topology).xdp(xdp).start()?;
     carries(&rig).with_context(|| topology.to_string())
 }

@@ -15,6 +15,7 @@ use svc_lb_tests::{
     Host, Rig, Service, Topology, Xdp,
     frame::{Packet, set_hop_limit, verify_checksums},
     icmp::{self, IcmpError, PORT_UNREACHABLE, TIME_EXCEEDED},
+    in_every_network,
     manifest::TARGET_PORT,
     plan::FAMILIES,
     wait::{SOON, until},
@@ -22,14 +23,9 @@ use svc_lb_tests::{
     with_and_without_xdp,
 };
 
-with_and_without_xdp!(
-    a_routed_network_carries_errors_both_ways,
-    a_bridge_that_netfilter_sees_carries_errors_both_ways,
-    a_bridge_that_netfilter_does_not_see_carries_errors_both_ways,
-    a_vxlan_carries_errors_both_ways,
-    two_uplinks_carry_errors_both_ways,
-    what_a_router_before_the_client_says_reaches_a_remote_backend_under_the_nodes_address,
-);
+in_every_network!(errors_arrive_both_ways);
+
+with_and_without_xdp!(what_a_router_before_the_client_says_reaches_a_remote_backend_under_the_nodes_address);
 
 /// Where the IP header begins.
 const IP: usize = 14;
@@ -37,32 +33,12 @@ const IP: usize = 14;
 /// A port of backends where nobody listens unless the scenario does.
 const QUIET_PORT: u16 = 9;
 
-fn a_routed_network_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
-    carries_errors_both_ways(Topology::Routed, xdp)
-}
-
-fn a_bridge_that_netfilter_sees_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
-    carries_errors_both_ways(Topology::Bridged { netfilter: true }, xdp)
-}
-
-fn a_bridge_that_netfilter_does_not_see_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
-    carries_errors_both_ways(Topology::Bridged { netfilter: false }, xdp)
-}
-
-fn a_vxlan_carries_errors_both_ways(xdp: Xdp) -> Result<()> {
-    carries_errors_both_ways(Topology::Vxlan, xdp)
-}
-
-fn two_uplinks_carry_errors_both_ways(xdp: Xdp) -> Result<()> {
-    carries_errors_both_ways(Topology::TwoUplinks, xdp)
-}
-
 #[test]
 fn checksums_that_nobody_finishes_are_no_obstacle() -> Result<()> {
     carries(&Rig::routed().with_offloads().start()?)
 }
 
-fn carries_errors_both_ways(topology: Topology, xdp: Xdp) -> Result<()> {
+fn errors_arrive_both_ways(topology: Topology, xdp: Xdp) -> Result<()> {
     let rig = Rig::of(topology).xdp(xdp).start()?;
     carries(&rig).with_context(|| topology.to_string())
 }
