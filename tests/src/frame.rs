@@ -112,15 +112,20 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
+/// Source and destination of an IP header.
+pub(crate) fn addresses(header: &NetHeaders) -> Option<(IpAddr, IpAddr)> {
+    match header {
+        NetHeaders::Ipv4(ip, _) => Some((ip.source.into(), ip.destination.into())),
+        NetHeaders::Ipv6(ip, _) => Some((ip.source.into(), ip.destination.into())),
+        NetHeaders::Arp(_) => None,
+    }
+}
+
 impl Packet {
     /// Reads a frame; `None` if it holds neither TCP nor UDP.
     pub fn read(frame: &[u8]) -> Option<Self> {
         let headers = PacketHeaders::from_ethernet_slice(frame).ok()?;
-        let (source, destination): (IpAddr, IpAddr) = match headers.net? {
-            NetHeaders::Ipv4(ip, _) => (ip.source.into(), ip.destination.into()),
-            NetHeaders::Ipv6(ip, _) => (ip.source.into(), ip.destination.into()),
-            NetHeaders::Arp(_) => return None,
-        };
+        let (source, destination) = addresses(&headers.net?)?;
         let (ports, checksum, tcp) = match headers.transport? {
             TransportHeader::Udp(udp) => ((udp.source_port, udp.destination_port), udp.checksum, None),
             TransportHeader::Tcp(tcp) => ((tcp.source_port, tcp.destination_port), tcp.checksum, Some(tcp)),

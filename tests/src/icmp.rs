@@ -1,7 +1,8 @@
 //! ICMP and ICMPv6 errors as they are on the wire.
 
+use crate::frame::addresses;
 use anyhow::{Result, bail};
-use etherparse::{LaxIpSlice, NetHeaders, PacketBuilder, PacketHeaders, TransportHeader};
+use etherparse::{LaxIpSlice, PacketBuilder, PacketHeaders, TransportHeader};
 use std::net::{IpAddr, SocketAddr};
 
 /// Type and code of the errors, IPv4's and IPv6's.
@@ -32,11 +33,7 @@ impl IcmpError {
     /// Reads a frame; `None` if it is no error about a packet with ports.
     pub fn read(frame: &[u8]) -> Option<Self> {
         let headers = PacketHeaders::from_ethernet_slice(frame).ok()?;
-        let (source, destination): (IpAddr, IpAddr) = match headers.net? {
-            NetHeaders::Ipv4(ip, _) => (ip.source.into(), ip.destination.into()),
-            NetHeaders::Ipv6(ip, _) => (ip.source.into(), ip.destination.into()),
-            NetHeaders::Arp(_) => return None,
-        };
+        let (source, destination) = addresses(&headers.net?)?;
         let bytes = match headers.transport? {
             TransportHeader::Icmpv4(icmp) => icmp.to_bytes().to_vec(),
             TransportHeader::Icmpv6(icmp) => icmp.to_bytes().to_vec(),
