@@ -76,11 +76,16 @@ impl<const LINK_LENGTH: usize> TcPacket<LINK_LENGTH> {
         if result != 0 || ethernet.ether_type != protocol {
             return Err(Exception::NotOurs);
         }
-        // SAFETY: the context is this program's.
-        if unsafe { generated::bpf_skb_change_head(self.context, ETHERNET_LENGTH as u32, 0) } != 0 {
-            return Err(Exception::NotOurs);
-        }
+        self.make_link_room().map_err(|_| Exception::NotOurs)?;
         self.store(0, &ethernet)
+    }
+
+    /// Makes room for an Ethernet header in front of the IP header.
+    #[inline(always)]
+    fn make_link_room(&self) -> Result<(), Exception> {
+        // SAFETY: the context is this program's.
+        let result = unsafe { generated::bpf_skb_change_head(self.context, ETHERNET_LENGTH as u32, 0) };
+        if result == 0 { Ok(()) } else { Err(FAILED) }
     }
 
     /// Overwrites bytes. `flags`: as of `bpf_skb_store_bytes`.
@@ -295,11 +300,8 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
             // SAFETY: the helper takes no pointers.
             return Ok(unsafe { generated::bpf_redirect(hop.ifindex, 0) as i32 });
         }
-        // SAFETY: the context is this program's.
-        if LINK_LENGTH == 0
-            && unsafe { generated::bpf_skb_change_head(self.context, ETHERNET_LENGTH as u32, 0) } != 0
-        {
-            return Err(FAILED);
+        if LINK_LENGTH == 0 {
+            self.make_link_room()?;
         }
         let ethernet =
             Ethernet { destination: hop.destination, source: hop.source, ether_type: A::ETHER_TYPE };
