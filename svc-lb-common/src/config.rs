@@ -10,6 +10,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct Config {
     /// Seconds per jiffy, in units of 2⁻³²: what turns `bpf_jiffies64` into the dataplane's clock.
     pub seconds_per_jiffy: u64,
+    /// The cookie of the node's network namespace (`SO_NETNS_COOKIE`): who has it is no pod.
+    pub node_namespace: u64,
     /// When flows are gone.
     pub timeouts: Timeouts,
     /// After how many seconds of silence a removed backend's TCP clients are reset.
@@ -25,7 +27,7 @@ pub struct Config {
     pub external_cluster_ips: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 56);
+const _: () = assert!(size_of::<Config>() == 64);
 
 impl Config {
     /// [`Config::seconds_per_jiffy`] of a kernel that ticks this many times a second (`CONFIG_HZ`).
@@ -38,6 +40,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             seconds_per_jiffy: Self::seconds_per_jiffy(1000),
+            node_namespace: 0,
             timeouts: Timeouts::default(),
             removed_backend_grace: 10,
             new_flow_limit: u32::MAX,

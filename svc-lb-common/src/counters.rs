@@ -8,6 +8,9 @@ use bytemuck::{Pod, Zeroable};
 pub struct ServiceCounters {
     /// Flows made.
     pub new_flows: u64,
+    /// Connections, and exchanges of unconnected UDP sockets, that were sent straight to a backend: none of
+    /// their packets is counted.
+    pub socket_connections: u64,
     /// Packets from clients to backends.
     pub forward_packets: u64,
     /// Bytes from clients to backends, from the IP header on.
@@ -18,9 +21,10 @@ pub struct ServiceCounters {
     pub reply_bytes: u64,
 }
 
-const _: () = assert!(size_of::<ServiceCounters>() == 40);
+const _: () = assert!(size_of::<ServiceCounters>() == 48);
 
-/// The value of `PROGRAMS`; the key is a [`Program`]. A packet counts where it is finished.
+/// The value of `PROGRAMS`; the key is a [`Program`]. A packet counts where it is finished. Of a program
+/// for sockets, each call of an application counts as a packet: a connect, a datagram.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct ProgramCounters {
@@ -36,7 +40,7 @@ pub struct ProgramCounters {
 
 const _: () = assert!(size_of::<ProgramCounters>() == 32);
 
-/// The programs that see packets; the index into `PROGRAMS`.
+/// The programs that serve clients; the index into `PROGRAMS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Program {
@@ -54,11 +58,34 @@ pub enum Program {
     TcL3Ingress = 5,
     /// tc at the egress of such an uplink.
     TcL3Egress = 6,
+    /// A socket of IPv4 connects.
+    SockConnect4 = 7,
+    /// A socket of IPv6 connects.
+    SockConnect6 = 8,
+    /// A UDP socket sends to an address of IPv4 by name.
+    SockSendmsg4 = 9,
+    /// A UDP socket sends to an address of IPv6 by name.
+    SockSendmsg6 = 10,
+    /// A UDP socket of IPv4 asks who sent a datagram.
+    SockRecvmsg4 = 11,
+    /// A UDP socket of IPv6 asks who sent a datagram.
+    SockRecvmsg6 = 12,
+    /// A socket of IPv4 asks whom it is connected to.
+    SockGetpeername4 = 13,
+    /// A socket of IPv6 asks whom it is connected to.
+    SockGetpeername6 = 14,
 }
 
 impl Program {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = {
+        let [a, b, c, d, e, f, g] = Self::PACKETS;
+        let [h, i, j, k, l, m, n, o] = Self::SOCKETS;
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]
+    };
+
+    /// Those that see packets, at interfaces.
+    pub const PACKETS: [Self; 7] = [
         Self::XdpUplink,
         Self::TcUplinkIngress,
         Self::TcUplinkEgress,
@@ -66,6 +93,18 @@ impl Program {
         Self::TcPodEgress,
         Self::TcL3Ingress,
         Self::TcL3Egress,
+    ];
+
+    /// Those that see what applications do with sockets, at a cgroup.
+    pub const SOCKETS: [Self; 8] = [
+        Self::SockConnect4,
+        Self::SockConnect6,
+        Self::SockSendmsg4,
+        Self::SockSendmsg6,
+        Self::SockRecvmsg4,
+        Self::SockRecvmsg6,
+        Self::SockGetpeername4,
+        Self::SockGetpeername6,
     ];
 
     /// The name of the program in the object file, and in `status`.
@@ -78,6 +117,14 @@ impl Program {
             Self::TcPodEgress => "tc_pod_egress",
             Self::TcL3Ingress => "tc_l3_ingress",
             Self::TcL3Egress => "tc_l3_egress",
+            Self::SockConnect4 => "sock_connect4",
+            Self::SockConnect6 => "sock_connect6",
+            Self::SockSendmsg4 => "sock_sendmsg4",
+            Self::SockSendmsg6 => "sock_sendmsg6",
+            Self::SockRecvmsg4 => "sock_recvmsg4",
+            Self::SockRecvmsg6 => "sock_recvmsg6",
+            Self::SockGetpeername4 => "sock_getpeername4",
+            Self::SockGetpeername6 => "sock_getpeername6",
         }
     }
 }

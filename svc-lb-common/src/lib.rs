@@ -5,6 +5,7 @@
 //! - [`flow`]: one direction of a tracked connection, its partner, its state and timeouts
 //! - [`frontend`], [`service`], [`backend`]: what the agent compiled
 //! - [`fragment`]: how the fragments of a datagram are known again
+//! - [`socket`]: what a socket knows of the service that it speaks to
 //! - [`selection`]: which slot a new flow gets
 //! - [`snat`]: which source port a translated flow tries
 //! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
@@ -27,7 +28,8 @@ pub mod interface;
 pub mod selection;
 pub mod service;
 pub mod snat;
+pub mod socket;
 
 /// The version of the layout of every type here and of the maps that hold them. A pinned map of
 /// another version is never adopted: change this whenever a key or a value changes its meaning.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;

@@ -9,6 +9,7 @@ use svc_lb_common::{
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config {
     seconds_per_jiffy: 0,
+    node_namespace: 0,
     timeouts: Timeouts {
         tcp_syn_sent: 0,
         tcp_syn_recv: 0,
@@ -38,6 +39,12 @@ macro_rules! read {
 #[inline(always)]
 pub fn seconds_per_jiffy() -> u64 {
     read!(seconds_per_jiffy)
+}
+
+/// The cookie of the node's network namespace.
+#[inline(always)]
+pub fn node_namespace() -> u64 {
+    read!(node_namespace)
 }
 
 /// The timeout of a phase, in seconds. Field by field: the whole would not fit the stack.

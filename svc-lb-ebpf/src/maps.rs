@@ -3,7 +3,7 @@
 use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage},
     macros::btf_map,
 };
 use svc_lb_common::{
@@ -15,6 +15,7 @@ use svc_lb_common::{
     frontend::{Frontend, FrontendKey},
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
+    socket::{MAX_SOCKET_PEERS, Peer, PeerKey},
 };
 
 /// How many entries the flow tables hold unless the loader says otherwise.
@@ -72,6 +73,10 @@ static INTERFACES: Array<Interface, { INTERFACE_SLOTS as usize }> = Array::new()
 #[btf_map]
 static OTHER_INTERFACES: HashMap<u32, Interface, { MAX_OTHER_INTERFACES as usize }, NO_PREALLOC> =
     HashMap::new();
+#[btf_map]
+static SOCKETS: SkStorage<Peer> = SkStorage::new();
+#[btf_map]
+static SOCKET_PEERS: LruHashMap<PeerKey, Peer, { MAX_SOCKET_PEERS as usize }> = LruHashMap::new();
 #[btf_map]
 static NEW_FLOW_RATE: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]

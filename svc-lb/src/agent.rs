@@ -130,6 +130,7 @@ impl Agent {
             last_sync: None,
             error: None,
             interfaces: Vec::new(),
+            socket_lb: status::SocketLb::default(),
             findings: Vec::new(),
             not_served: Vec::new(),
         };

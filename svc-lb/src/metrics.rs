@@ -232,6 +232,7 @@ mod tests {
 
     fn counted() -> Counted {
         let counters = Counters {
+            socket_connections: 0,
             new_flows: 300,
             forward_packets: 900,
             forward_bytes: 90_000,

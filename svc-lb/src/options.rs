@@ -43,6 +43,15 @@ impl fmt::Display for XdpMode {
     }
 }
 
+/// Whether something is done: `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// `--nodeport-addresses`: which addresses of the node answer at a NodePort.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NodePortAddresses {

@@ -4,7 +4,7 @@
 use crate::state_dir::{StateDir, StateError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 /// The name of the file.
 const FILE: &str = "status.json";
@@ -29,6 +29,8 @@ pub struct Status {
     pub error: Option<String>,
     /// Every interface, in the order of their indexes.
     pub interfaces: Vec<Interface>,
+    /// How processes are sent straight to backends.
+    pub socket_lb: SocketLb,
     /// What is wrong with the manifests, with the node or with how they fit, a line each.
     pub findings: Vec<String>,
     /// What this version does not serve yet, in general and of these manifests, a line each.
@@ -80,6 +82,18 @@ pub struct Interface {
     pub reason: String,
     /// The programs that belong there; none where the role is [`Role::None`].
     pub attachments: Vec<Attachment>,
+}
+
+/// Load balancing at the sockets of the node's and the pods' processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketLb {
+    /// The cgroup whose processes are served, with all below it; `None` where it is off.
+    pub cgroup: Option<PathBuf>,
+    /// Why it is off, or why it is not whole; empty if all is well.
+    pub reason: String,
+    /// The programs that are attached to the cgroup.
+    pub programs: Vec<String>,
 }
 
 /// What an interface is to svc-lb.

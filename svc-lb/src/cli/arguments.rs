@@ -3,7 +3,7 @@
 
 use super::check::CheckArgs;
 use crate::{
-    options::{BindAddress, NodePortAddresses, XdpMode, port_range, seconds},
+    options::{BindAddress, NodePortAddresses, Switch, XdpMode, port_range, seconds},
     state_dir,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
@@ -54,6 +54,9 @@ pub struct Run {
     /// Which interfaces are served, and how.
     #[command(flatten)]
     pub interfaces: Interfaces,
+    /// Which processes connect straight to backends.
+    #[command(flatten)]
+    pub sockets: Sockets,
     /// The flow table.
     #[command(flatten)]
     pub flows: Flows,
@@ -112,6 +115,18 @@ pub struct Interfaces {
     /// auto (native XDP where the kind of link can transmit by itself), native, generic or off.
     #[arg(long, value_name = "MODE", default_value_t)]
     pub xdp_mode: XdpMode,
+}
+
+/// Which processes connect straight to backends.
+#[derive(Clone, Debug, Args)]
+pub struct Sockets {
+    /// Send the processes of a cgroup straight to backends when they connect: no cost per packet, and the
+    /// only way in which the node's own processes are served [default: on where cgroup v2 is mounted].
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub socket_lb: Option<Switch>,
+    /// The cgroup whose processes are served so, with all below it [default: the root of cgroup v2].
+    #[arg(long, value_name = "DIR")]
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The flow table.

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::{
         dataplane::view::{Fill, Finished},
-        status::{Attachment, Counts, Node, Role, Sync},
+        status::{Attachment, Counts, Node, Role, SocketLb, Sync},
     };
     use std::collections::BTreeMap;
 
@@ -203,6 +203,7 @@ mod tests {
             last_sync: Some(Sync { time: started, microseconds: 1290, writes: 12 }),
             error: None,
             interfaces: vec![uplink],
+            socket_lb: SocketLb::default(),
             findings: vec!["services.yaml:3:1: what".to_owned()],
             not_served: Vec::new(),
         };

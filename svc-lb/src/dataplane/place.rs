@@ -86,9 +86,7 @@ impl Place {
 pub fn direction(program: Program) -> TcAttachType {
     match program {
         Program::TcUplinkEgress | Program::TcPodEgress | Program::TcL3Egress => TcAttachType::Egress,
-        Program::XdpUplink | Program::TcUplinkIngress | Program::TcPodIngress | Program::TcL3Ingress => {
-            TcAttachType::Ingress
-        }
+        _ => TcAttachType::Ingress,
     }
 }
 

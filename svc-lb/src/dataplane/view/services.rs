@@ -79,6 +79,9 @@ pub struct Backend {
 pub struct Counters {
     /// Flows made.
     pub new_flows: u64,
+    /// Connections, and exchanges of unconnected UDP sockets, that sockets were sent to a backend for: none
+    /// of their packets is counted.
+    pub socket_connections: u64,
     /// Packets from clients to backends.
     pub forward_packets: u64,
     /// Bytes from clients to backends.
@@ -91,9 +94,15 @@ pub struct Counters {
 
 impl From<ServiceCounters> for Counters {
     fn from(counters: ServiceCounters) -> Self {
-        let ServiceCounters { new_flows, forward_packets, forward_bytes, reply_packets, reply_bytes } =
-            counters;
-        Self { new_flows, forward_packets, forward_bytes, reply_packets, reply_bytes }
+        let ServiceCounters {
+            new_flows,
+            socket_connections,
+            forward_packets,
+            forward_bytes,
+            reply_packets,
+            reply_bytes,
+        } = counters;
+        Self { new_flows, socket_connections, forward_packets, forward_bytes, reply_packets, reply_bytes }
     }
 }
 
