@@ -68,20 +68,20 @@ struct Element {
 
 /// Loads a program. `flags`: those of BPF_PROG_LOAD.
 pub(crate) fn load(program_type: u32, instructions: &[u64], flags: u32) -> io::Result<OwnedFd> {
-    load_by(Load { program_type, flags, ..Load::default() }, instructions)
+    load_by(&Load { program_type, flags, ..Load::default() }, instructions)
 }
 
 /// Loads a program of a type that must know what it is going to be attached to.
 pub(crate) fn load_for(program_type: u32, attach_type: u32, instructions: &[u64]) -> io::Result<OwnedFd> {
-    load_by(Load { program_type, attach_type, ..Load::default() }, instructions)
+    load_by(&Load { program_type, attach_type, ..Load::default() }, instructions)
 }
 
-fn load_by(request: Load, instructions: &[u64]) -> io::Result<OwnedFd> {
+fn load_by(request: &Load, instructions: &[u64]) -> io::Result<OwnedFd> {
     let request = Load {
         instruction_count: instructions.len() as u32,
         instructions: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
-        ..request
+        ..*request
     };
     Ok(descriptor(bpf(BPF_PROG_LOAD, &request)?))
 }

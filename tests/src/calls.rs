@@ -88,7 +88,7 @@ impl Call {
         Ok(match self.manner {
             Manner::Tcp => client.tcp(target).begin(),
             Manner::Connected => client.udp(target).exchange().map(drop),
-            Manner::Unconnected => client.unconnected(self.socket)?.send(b"hello", target),
+            Manner::Unconnected => client.unconnected(self.socket)?.send(target),
         })
     }
 }

@@ -117,6 +117,11 @@ impl Exchange {
         self.socket.send(payload).map(drop)
     }
 
+    /// Sends a datagram to somebody else. The socket stays connected, so no answer to it arrives.
+    pub fn send_to(&self, payload: &[u8], target: SocketAddr) -> io::Result<()> {
+        self.socket.send_to(payload, target).map(drop)
+    }
+
     /// The client's own address and port.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()

@@ -201,8 +201,8 @@ impl Rig {
     }
 
     /// The cgroup of the node's processes and pods, where sockets are balanced.
-    pub fn cgroup(&self) -> Option<&Cgroup> {
-        self.cgroup.as_deref()
+    pub fn cgroup(&self) -> Option<&Arc<Cgroup>> {
+        self.cgroup.as_ref()
     }
 
     /// A new pod on the node. It serves [`TARGET_PORT`], and svc-lb serves it.
@@ -275,7 +275,7 @@ impl Rig {
 
     /// Starts the agent, and waits until it is ready.
     pub fn start_agent(&self) -> Result<()> {
-        self.start_agent_for(self.cgroup())
+        self.start_agent_for(self.cgroup.as_deref())
     }
 
     /// The same, so that it balances the sockets of another cgroup or, without one, none.
@@ -380,6 +380,11 @@ impl Rig {
         let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
         let found = interfaces.iter().find(|known| known["name"] == interface);
         Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
+    }
+
+    /// What `svc-lb status` says of the balancing of sockets.
+    pub fn socket_lb(&self) -> Result<Value> {
+        Ok(self.json(&["status"])?["agent"]["socketLb"].take())
     }
 
     /// The interfaces of the node that a program is attached to.

@@ -39,21 +39,20 @@ impl Unconnected {
 
     /// Sends a datagram to an address, and reads who answered and which address the answer came from.
     pub fn ask(&self, target: SocketAddr) -> io::Result<(Answer, SocketAddr)> {
-        let asked = target.to_string();
-        self.send(asked.as_bytes(), target)?;
-        self.read(asked.as_bytes())
+        self.send(target)?;
+        self.read()
     }
 
-    /// Sends a datagram to an address.
-    pub fn send(&self, payload: &[u8], target: SocketAddr) -> io::Result<()> {
-        self.socket.send_to(payload, target).map(drop)
+    /// Sends a datagram to an address, which it names.
+    pub fn send(&self, target: SocketAddr) -> io::Result<()> {
+        self.socket.send_to(target.to_string().as_bytes(), target).map(drop)
     }
 
-    /// Reads the answer to a datagram: who answered, and which address it came from.
-    pub fn read(&self, asked: &[u8]) -> io::Result<(Answer, SocketAddr)> {
-        let mut datagram = vec![0; asked.len() + 256];
+    /// Reads an answer: who gave it, and which address it came from. Fails unless that was asked.
+    pub fn read(&self) -> io::Result<(Answer, SocketAddr)> {
+        let mut datagram = [0; 512];
         let (length, source) = self.socket.recv_from(&mut datagram)?;
-        Ok((read_answer(&datagram[..length], asked)?, source))
+        Ok((read_answer(&datagram[..length], source.to_string().as_bytes())?, source))
     }
 
     /// The client's own address and port.
