@@ -127,10 +127,30 @@ fn a_backend_that_is_asked_directly_answers_by_its_own_address() -> Result<()> {
 }
 
 #[test]
+fn services_with_one_backend_answer_each_by_the_address_that_was_asked_last() -> Result<()> {
+    let rig = start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let services = [1, 2, 3].map(|number| Service::number(number).behind([&backend]));
+    rig.apply(&services.each_ref())?;
+    for (kind, family) in KINDS {
+        for client in [&pod, rig.node()] {
+            let socket = client.unconnected(kind)?;
+            let cluster_ips = services.each_ref().map(|service| service.cluster_ip(family));
+            let targets = cluster_ips.map(|cluster_ip| seen_by(kind, cluster_ip));
+            for target in [0, 1, 0, 1, 2, 2, 1, 0, 2].map(|number| targets[number]) {
+                assert_eq!(answers(&socket, target)?, "backend");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     let rig = start()?;
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.remote_pod("two")?);
-    let (service, steady) = (Service::number(1), Service::number(2).behind([&two]));
+    let third = rig.pod("three")?;
+    let (service, steady) = (Service::number(1), Service::number(2).behind([&third]));
     let with = |backends: &[&Host]| rig.apply(&[&service.behind(backends.iter().copied()), &steady]);
     // A socket's first Service and a further one are remembered in different places.
     let mut sockets = Vec::new();
@@ -144,7 +164,7 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     with(&[&one])?;
     for (socket, _, first) in &sockets {
         if let Some(first) = first {
-            assert_eq!(answers(socket, *first)?, "two");
+            assert_eq!(answers(socket, *first)?, "three");
         }
     }
     for backend in [&one, &two, &one] {
@@ -162,7 +182,7 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     for (socket, target, first) in &sockets {
         assert_eq!(answers(socket, *target)?, "two");
         if let Some(first) = first {
-            assert_eq!(answers(socket, *first)?, "two");
+            assert_eq!(answers(socket, *first)?, "three");
         }
     }
     Ok(())
