@@ -189,16 +189,18 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
 }
 
 #[test]
-fn an_exchange_that_was_idle_for_too_long_chooses_anew() -> Result<()> {
+fn an_exchange_that_was_idle_for_too_long_chooses_anew_unless_it_is_connected() -> Result<()> {
     let rig = Rig::routed()
         .socket_lb(SocketLb::On)
         .flag("--conntrack-udp-timeout", "3s")
         .flag("--conntrack-udp-timeout-stream", "3s")
         .start()?;
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.pod("two")?);
-    let service = Service::number(1).behind([&one, &two]);
-    rig.apply(&[&service])?;
+    let (service, other) = (Service::number(1).behind([&one, &two]), Service::number(2).behind([&one]));
+    rig.apply(&[&service, &other])?;
     let target = service.cluster_ip(Family::V4);
+    let connected = pod.udp(target).exchange()?;
+    let answer = connected.ask()?;
     let (busy, client) = (pod.unconnected(Family::V4)?, rig.node());
     let backend = answers(&busy, target)?;
     // Whoever looks at an exchange uses it: each is looked at once.
@@ -212,12 +214,16 @@ fn an_exchange_that_was_idle_for_too_long_chooses_anew() -> Result<()> {
         Ok::<_, anyhow::Error>(rig.counters()?.socket_connections(&service, Protocol::Udp, Family::V4))
     };
     let before = chosen(&rig)?;
-    assert_eq!(before, 401);
+    assert_eq!(before, 402);
     until("an idle exchange chooses anew", SOON, || {
         assert_eq!(answers(&busy, target)?, backend, "a busy exchange stays");
         answers(&idle.pop().context("no idle socket is left")?, target)?;
         Ok((chosen(&rig)? == before + 1).then_some(()))
-    })
+    })?;
+    // It does not even if it speaks to somebody else first.
+    connected.send_to(b"quiet", other.cluster_ip(Family::V4))?;
+    assert_eq!((connected.ask()?, connected.peer()?), (answer, target));
+    Ok(())
 }
 
 #[test]
