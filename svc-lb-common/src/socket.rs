@@ -85,8 +85,10 @@ pub struct Peer {
 impl Peer {
     /// Something came back from the backend.
     pub const ANSWERED: u32 = 1 << 0;
+    /// Only in `SOCKETS`: the socket was connected to it.
+    pub const CONNECTED: u32 = 1 << 1;
     /// Only in `SOCKETS`: the socket has further peers in `SOCKET_PEERS`.
-    pub const HAS_OTHERS: u32 = 1 << 1;
+    pub const HAS_OTHERS: u32 = 1 << 2;
 
     /// Whether a bit is set.
     #[inline(always)]

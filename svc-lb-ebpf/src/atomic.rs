@@ -12,6 +12,15 @@ pub fn fetch_add(number: *mut u32, value: u32) -> u32 {
     unsafe { intrinsics::atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(number, value) }
 }
 
+/// Counts one more.
+#[inline(always)]
+pub fn increment(number: *mut u64) {
+    // SAFETY: as above.
+    unsafe {
+        intrinsics::atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(number, 1);
+    }
+}
+
 /// Sets bits of a number that other processors change as well.
 #[inline(always)]
 pub fn set_bits(number: *mut u32, bits: u32) {

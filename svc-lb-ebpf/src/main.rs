@@ -5,12 +5,13 @@
 //! - [`pipeline`]: the way of a packet: flow → frontend → select → rewrite → forward
 //! - [`exception`]: why a packet is not simply translated
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
-//! - [`frontend`], [`select`]: what a first packet is for, and which backend it gets
+//! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`]
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
 //! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
 //!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
 //! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
+//! - [`socket`], [`socket_address`], [`peers`]: applications that connect and send straight to backends
 //! - [`stages`]: what the verifier follows by itself
 //! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -21,6 +22,8 @@
 mod answer;
 #[cfg(target_arch = "bpf")]
 mod atomic;
+#[cfg(target_arch = "bpf")]
+mod choice;
 #[cfg(target_arch = "bpf")]
 mod clock;
 #[cfg(target_arch = "bpf")]
@@ -42,6 +45,8 @@ mod nat;
 #[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
+mod peers;
+#[cfg(target_arch = "bpf")]
 mod pipeline;
 #[cfg(target_arch = "bpf")]
 mod programs;
@@ -51,6 +56,10 @@ mod related;
 mod route;
 #[cfg(target_arch = "bpf")]
 mod select;
+#[cfg(target_arch = "bpf")]
+mod socket;
+#[cfg(target_arch = "bpf")]
+mod socket_address;
 #[cfg(target_arch = "bpf")]
 mod source_port;
 #[cfg(target_arch = "bpf")]

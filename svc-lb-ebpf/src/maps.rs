@@ -2,9 +2,12 @@
 
 use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
 use aya_ebpf::{
+    EbpfContext,
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage},
+    helpers::generated::bpf_get_socket_cookie,
     macros::btf_map,
+    programs::SockAddrContext,
 };
 use svc_lb_common::{
     address::{Address, Ipv4, Ipv6},
@@ -322,4 +325,48 @@ pub fn new_flow_rate() -> Option<*mut Rate> {
 #[inline(always)]
 pub fn last_unfinished() -> Option<*mut u32> {
     UNFINISHED.get_ptr_mut(0)
+}
+
+/// What is kept with a socket, if anything is.
+#[inline(always)]
+pub fn socket(context: &SockAddrContext) -> Option<&'static mut Peer> {
+    // SAFETY: the context's socket is there as long as the program runs, and so is what is kept with it.
+    // The kernel holds the socket's lock: nothing else writes to it meanwhile.
+    unsafe { SOCKETS.get_ptr_mut(context).as_mut() }
+}
+
+/// Keeps something with a socket that has nothing yet. `false`: there is no memory.
+#[inline(always)]
+pub fn keep_socket(context: &SockAddrContext, peer: &Peer) -> bool {
+    let mut peer = *peer;
+    // SAFETY: as above; the kernel copies the value.
+    unsafe { !SOCKETS.get_or_insert_ptr_mut(context, Some(&mut peer)).is_null() }
+}
+
+/// A number that no other socket ever has.
+#[inline(always)]
+pub fn socket_cookie(context: &SockAddrContext) -> u64 {
+    // SAFETY: the helper takes the context of a program for sockets.
+    unsafe { bpf_get_socket_cookie(context.as_ptr()) }
+}
+
+/// One of several peers of an unconnected socket.
+#[inline(always)]
+pub fn socket_peer(key: &PeerKey) -> Option<&'static mut Peer> {
+    // SAFETY: the kernel holds the lock of the one socket that has this key. An entry that is evicted
+    // meanwhile may be reused: an accepted risk of every LRU table, of some nanoseconds.
+    SOCKET_PEERS.get_ptr_mut(key).map(|peer| unsafe { &mut *peer })
+}
+
+/// Keeps one of several peers of an unconnected socket. `false`: there is no memory.
+#[inline(always)]
+pub fn keep_socket_peer(key: &PeerKey, peer: &Peer) -> bool {
+    SOCKET_PEERS.insert(key, peer, 0).is_ok()
+}
+
+/// Forgets one of several peers of an unconnected socket.
+#[inline(always)]
+pub fn forget_socket_peer(key: &PeerKey) {
+    // One that is gone already is as good.
+    let _ = SOCKET_PEERS.remove(key);
 }

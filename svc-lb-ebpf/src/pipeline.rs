@@ -1,13 +1,14 @@
 //! The way of a packet, the same at every hook: flow → frontend → select → rewrite → forward.
 
 use crate::{
-    answer, clock, config,
+    answer,
+    choice::{self, Request},
+    clock,
     exception::Exception,
     flow::{self, Found},
     fragment, frontend, icmp, maps, nat,
     packet::{self, Family, Headers, Packet},
     route::{self, NextHop},
-    select,
     stages::Stages,
     stats,
 };
@@ -203,23 +204,14 @@ fn send<P: Packet, A: Family>(
 #[inline(never)]
 fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'static Flow<A>, Exception> {
     let FlowKey { tuple, protocol, .. } = &headers.key;
-    let address = frontend::address(tuple.destination).ok_or(Exception::NotOurs)?;
-    let is_virtual = address.has(Frontend::VIRTUAL);
-    let external = matches!(hook, Hook::UplinkIngress);
-    if external && is_virtual && !address.has(Frontend::EXTERNAL) && !config::external_cluster_ips() {
-        return Err(Exception::Drop(DropReason::ClusterIpFromUplink));
-    }
-    // What svc-lb does not serve at an address belongs to the host that owns it, and to nobody where
-    // the address is virtual.
-    let otherwise = if is_virtual { Exception::Reject } else { Exception::NotOurs };
-    let frontend = frontend::find(tuple.destination, tuple.destination_port, *protocol).ok_or(otherwise)?;
-    if !headers.is_opening() {
-        return Err(otherwise);
-    }
-    let service = maps::service(frontend.service).ok_or(otherwise)?;
-    let slots = if external { &service.external } else { &service.internal };
-    let selected = select::next::<A>(slots).ok_or(Exception::Reject)?;
-    nat::draft(&headers.key, frontend.service, &selected, now)
+    let choice = choice::choose(&Request {
+        address: tuple.destination,
+        port: tuple.destination_port,
+        protocol: *protocol,
+        external: matches!(hook, Hook::UplinkIngress),
+        opening: headers.is_opening(),
+    })?;
+    nat::draft(&headers.key, choice.service, &choice.selected, now)
 }
 
 /// Remembers a UDP exchange of the host itself, or of a pod that a CNI masquerades, whose source port

@@ -3,11 +3,12 @@
 use crate::{
     clock,
     packet::{Layer2, Layer3, XdpPacket},
-    pipeline,
+    pipeline, socket,
+    socket_address::{Inet4, Inet6},
 };
 use aya_ebpf::{
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{cgroup_sock_addr, classifier, xdp},
+    programs::{SockAddrContext, TcContext, XdpContext},
 };
 use svc_lb_common::{counters::Program, flow::Hook};
 
@@ -52,6 +53,54 @@ pub fn tc_l3_ingress(context: TcContext) -> i32 {
 #[classifier]
 pub fn tc_l3_egress(context: TcContext) -> i32 {
     pipeline::run(Layer3::new(&context), Hook::UplinkEgress, Program::TcL3Egress)
+}
+
+/// A socket of IPv4 connects.
+#[cgroup_sock_addr(connect4)]
+pub fn sock_connect4(context: SockAddrContext) -> i32 {
+    socket::connect::<Inet4>(&context, Program::SockConnect4)
+}
+
+/// A socket of IPv6 connects.
+#[cgroup_sock_addr(connect6)]
+pub fn sock_connect6(context: SockAddrContext) -> i32 {
+    socket::connect::<Inet6>(&context, Program::SockConnect6)
+}
+
+/// A UDP socket sends to an address of IPv4 by name.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sock_sendmsg4(context: SockAddrContext) -> i32 {
+    socket::sendmsg::<Inet4>(&context, Program::SockSendmsg4)
+}
+
+/// A UDP socket sends to an address of IPv6 by name.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sock_sendmsg6(context: SockAddrContext) -> i32 {
+    socket::sendmsg::<Inet6>(&context, Program::SockSendmsg6)
+}
+
+/// A UDP socket of IPv4 asks who sent a datagram.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn sock_recvmsg4(context: SockAddrContext) -> i32 {
+    socket::recvmsg::<Inet4>(&context, Program::SockRecvmsg4)
+}
+
+/// A UDP socket of IPv6 asks who sent a datagram.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn sock_recvmsg6(context: SockAddrContext) -> i32 {
+    socket::recvmsg::<Inet6>(&context, Program::SockRecvmsg6)
+}
+
+/// A socket of IPv4 asks whom it is connected to.
+#[cgroup_sock_addr(getpeername4)]
+pub fn sock_getpeername4(context: SockAddrContext) -> i32 {
+    socket::getpeername::<Inet4>(&context)
+}
+
+/// A socket of IPv6 asks whom it is connected to.
+#[cgroup_sock_addr(getpeername6)]
+pub fn sock_getpeername6(context: SockAddrContext) -> i32 {
+    socket::getpeername::<Inet6>(&context)
 }
 
 /// For the agent, by a test run: what the dataplane's clock shows.

@@ -1,6 +1,7 @@
-//! Counting, per processor and therefore without atomics.
+//! Counting, per processor. What counts packets needs no atomics for it. What counts for sockets does: an
+//! application's call may be interrupted by a packet, or by another application.
 
-use crate::maps;
+use crate::{atomic, maps};
 use svc_lb_common::counters::{DropReason, Program};
 
 /// Counts a new flow of a service.
@@ -58,5 +59,54 @@ pub fn dropped(program: Program, reason: DropReason) {
     if let Some(counters) = maps::program_counters(program) {
         // SAFETY: as above.
         unsafe { (*counters).dropped += 1 }
+    }
+}
+
+/// Counts a socket that was sent to a backend of a service.
+#[inline(always)]
+pub fn socket_connection(program: Program, service: u32) {
+    if let Some(counters) = maps::service_counters(service) {
+        // SAFETY: a pointer into this processor's value; only the address is taken.
+        atomic::increment(unsafe { &raw mut (*counters).socket_connections });
+    }
+    socket_sent(program);
+}
+
+/// Counts what a program for sockets sent to a backend.
+#[inline(always)]
+pub fn socket_sent(program: Program) {
+    if let Some(counters) = maps::program_counters(program) {
+        // SAFETY: as above.
+        atomic::increment(unsafe { &raw mut (*counters).forwarded });
+    }
+}
+
+/// Counts what a socket received from a backend.
+#[inline(always)]
+pub fn socket_received(program: Program) {
+    if let Some(counters) = maps::program_counters(program) {
+        // SAFETY: as above.
+        atomic::increment(unsafe { &raw mut (*counters).replied });
+    }
+}
+
+/// Counts a call that a program for sockets answered with an error, because nobody is there.
+#[inline(always)]
+pub fn socket_rejected(program: Program) {
+    if let Some(counters) = maps::program_counters(program) {
+        // SAFETY: as above.
+        atomic::increment(unsafe { &raw mut (*counters).rejected });
+    }
+}
+
+/// Counts a call that a program for sockets answered with an error, because packets would be dropped.
+#[inline(always)]
+pub fn socket_dropped(program: Program, reason: DropReason) {
+    if let Some(count) = maps::drops(reason) {
+        atomic::increment(count);
+    }
+    if let Some(counters) = maps::program_counters(program) {
+        // SAFETY: as above.
+        atomic::increment(unsafe { &raw mut (*counters).dropped });
     }
 }

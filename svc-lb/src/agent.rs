@@ -22,7 +22,7 @@ use exhaustion::Exhaustion;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pause::Pause;
-use std::{collections::BTreeSet, net::IpAddr, process, time::Instant};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, process, time::Instant};
 use svc_lb_common::{counters::DropReason, snat::PortRange};
 use tracing::{debug, error, warn};
 
@@ -40,6 +40,8 @@ pub struct Options {
     pub compile: compile::Options,
     /// Which interfaces are served.
     pub roles: Roles,
+    /// The cgroup whose processes are sent straight to backends, or why there is none.
+    pub cgroup: Result<PathBuf, String>,
     /// The ports that the kernel is to give to nobody else.
     pub ports: Ports,
 }
@@ -328,6 +330,7 @@ impl Agent {
             }
             Err(error) => Some(format!("the interfaces could not be served: {error}")),
         };
+        self.attach_to_sockets();
         let sysctls = &mut self.tools.sysctls;
         self.findings.sysctls = sysctls
             .apply(&self.facts.interfaces, &self.options.ports.reserved())
@@ -337,6 +340,17 @@ impl Agent {
         let (ephemeral, reserved) = (sysctls.ephemeral_ports(), sysctls.reserved_ports_of_others());
         let misfit = check_ranges(ports.snat, ports.node_ports, ephemeral, &reserved).err();
         self.findings.sysctls.extend(misfit.map(|error| error.to_string()));
+    }
+
+    /// Attaches the programs for sockets to the cgroup, or detaches them.
+    fn attach_to_sockets(&mut self) {
+        let cgroup = self.options.cgroup.as_deref();
+        let result = self.tools.dataplane.set_cgroup(cgroup.ok());
+        let status = report::socket_lb(cgroup.map_err(String::as_str), result.as_deref());
+        if status != self.status.socket_lb {
+            report::log_socket_lb(&status);
+            self.status.socket_lb = status;
+        }
     }
 
     /// Says how things are now, to whoever wants to know.

@@ -239,6 +239,7 @@ impl Rig {
         command.args(["--services", &format!("/run/{MANIFESTS}"), "--xdp-mode", xdp]);
         command.args(["--hostname-override", self.node().name(), "--cluster-cidr", CLUSTER_CIDR]);
         command.args(["--service-cluster-ip-range", SERVICE_RANGE]);
+        command.args(["--socket-lb", "off"]);
         if let at @ [_, _, ..] = &*self.network.node_towards_clients() {
             command.args(["--nodeport-addresses", &only(at).join(",")]);
         }

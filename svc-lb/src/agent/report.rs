@@ -2,13 +2,15 @@
 
 use crate::{
     compile::Tables,
+    dataplane::{DataplaneError, Unattached},
     node::{Facts, Role},
     source::{Finding, Name, Objects, Severity},
-    status::{self, Attachment, Counts},
+    status::{self, Attachment, Counts, SocketLb},
 };
 use jiff::Timestamp;
-use std::time::Duration;
-use tracing::info;
+use std::{path::Path, time::Duration};
+use svc_lb_common::counters::Program;
+use tracing::{info, warn};
 
 /// The taint of a Node that the cluster autoscaler is about to delete.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
@@ -53,6 +55,42 @@ pub fn log_attachments(before: &[status::Interface], after: &[status::Interface]
         let Attachment { program, by, reason, .. } = attachment;
         let how = by.map_or_else(|| format!("not attached: {reason}"), |hook| format!("attached by {hook}"));
         info!("{interface}: {program} is {how}");
+    }
+}
+
+/// How sockets are served, by a cgroup or, and why, not at all.
+pub fn socket_lb(
+    cgroup: Result<&Path, &str>,
+    unattached: Result<&[Unattached], &DataplaneError>,
+) -> SocketLb {
+    let cgroup = match cgroup {
+        Ok(cgroup) => cgroup,
+        Err(why) => {
+            let reason = format!("{why}, so the node's own processes are not served");
+            return SocketLb { reason, ..SocketLb::default() };
+        }
+    };
+    let (missing, reason): (Vec<&str>, String) = match unattached {
+        Ok(unattached) => {
+            let missing = unattached.iter().map(|it| it.program).collect();
+            (missing, unattached.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        Err(error) => (Program::SOCKETS.map(Program::name).to_vec(), error.to_string()),
+    };
+    let attached = Program::SOCKETS.map(Program::name).into_iter().filter(|name| !missing.contains(name));
+    SocketLb { cgroup: Some(cgroup.to_owned()), reason, programs: attached.map(str::to_owned).collect() }
+}
+
+/// Tells the log how sockets are served now.
+pub fn log_socket_lb(status: &SocketLb) {
+    let SocketLb { cgroup, reason, programs } = status;
+    match cgroup {
+        Some(cgroup) if reason.is_empty() => info!("socket LB is on for {}", cgroup.display()),
+        Some(cgroup) => {
+            let (done, all) = (programs.len(), Program::SOCKETS.len());
+            warn!("socket LB has {done} of {all} programs at {}: {reason}", cgroup.display());
+        }
+        None => info!("socket LB is off: {reason}"),
     }
 }
 

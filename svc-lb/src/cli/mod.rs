@@ -11,7 +11,7 @@ mod table;
 
 pub use arguments::{
     Arguments, Cleanup, Command, Directories, Flows, Get, GetOutput, Interfaces, Listing, Run,
-    ServicesOptions, Status, StatusOutput,
+    ServicesOptions, Sockets, Status, StatusOutput,
 };
 pub use check::CheckArgs;
 

@@ -1,6 +1,6 @@
 //! `svc-lb run`: serves until it is asked to stop.
 
-use super::{Run, ServicesOptions, UsageError};
+use super::{Run, ServicesOptions, Sockets, UsageError};
 use crate::{
     agent::{Agent, Options, Ports, Tools},
     cluster::Ranges,
@@ -8,7 +8,11 @@ use crate::{
     dataplane::{self, Dataplane},
     health::Health,
     metrics::{Metrics, Scrapes},
-    node::{Change, Keeper, Machine, NodeError, Roles, Sysctls, Watcher, check_ranges, range_conflict},
+    node::{
+        Change, Keeper, Machine, NodeError, Roles, Sysctls, Watcher, check_cgroup, check_ranges,
+        range_conflict, root_cgroup,
+    },
+    options::Switch,
     server::serve,
     source::FileSource,
     state_dir::{Lock, StateDir},
@@ -20,6 +24,7 @@ use std::{
     collections::BTreeSet,
     fs, future,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -75,10 +80,11 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
         serve("--metrics-bind-address", address, metrics.router()).await?;
     }
 
+    let cgroup = cgroup(&flags.sockets)?;
     let dataplane = Dataplane::open(&dataplane_options(flags))?;
     let neighbours = Keeper::start()?;
     let tools = Tools { state, sysctls, neighbours, dataplane, health, metrics };
-    let agent = Agent::new(agent_options(flags, roles)?, tools, watcher.machine().clone())?;
+    let agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
     let source = FileSource::new(flags.services.clone());
     let agent = follow(agent, source, watcher, scrapes, signals).await?;
     info!("asked to stop");
@@ -273,7 +279,7 @@ fn dataplane_options(flags: &Run) -> dataplane::Options {
     }
 }
 
-fn agent_options(flags: &Run, roles: Roles) -> io::Result<Options> {
+fn agent_options(flags: &Run, roles: Roles, cgroup: Result<PathBuf, String>) -> io::Result<Options> {
     let services = &flags.services_options;
     let mut ranges = Ranges { node_ports: services.service_node_port_range, ..Ranges::default() };
     if !services.service_cluster_ip_range.is_empty() {
@@ -287,8 +293,29 @@ fn agent_options(flags: &Run, roles: Roles) -> io::Result<Options> {
             nodeport_addresses: services.nodeport_addresses.clone(),
         },
         roles,
+        cgroup,
         ports: Ports { snat: flags.flows.snat_port_range, node_ports: services.service_node_port_range },
     })
+}
+
+/// The cgroup whose processes are sent straight to backends, or why there is none.
+fn cgroup(flags: &Sockets) -> anyhow::Result<Result<PathBuf, String>> {
+    if flags.socket_lb == Some(Switch::Off) {
+        return Ok(Err("--socket-lb is off".to_owned()));
+    }
+    if let Some(path) = &flags.cgroup {
+        check_cgroup(path).map_err(|error| UsageError(error.to_string()))?;
+        return Ok(Ok(path.to_owned()));
+    }
+    match root_cgroup().context("cannot tell whether cgroup v2 is mounted")? {
+        Some(path) => Ok(Ok(path)),
+        None if flags.socket_lb == Some(Switch::On) => Err(UsageError(
+            "--socket-lb on: cgroup v2 is not mounted: mount it (mount -t cgroup2 none /sys/fs/cgroup)"
+                .to_owned(),
+        )
+        .into()),
+        None => Ok(Err("cgroup v2 is not mounted".to_owned())),
+    }
 }
 
 /// The name of this node's Node: like the kubelet's, the host's name in lower case, if none is given.

@@ -7,6 +7,7 @@ use super::{
     log::LogLevel,
     maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES},
     name::ServiceName,
+    namespace_cookie::namespace_cookie,
     options::Options,
     syscall::{MapInfo, pinned_map_info},
 };
@@ -34,8 +35,8 @@ const LOG_WIDTH: usize = 200;
 const LINKED: [&str; 7] =
     ["SERVICES", SERVICE_NAMES, "SLOTS", "BACKENDS_V4", "BACKENDS_V6", "FRONTENDS_V4", "FRONTENDS_V6"];
 
-/// The programs that are loaded at once. The others are for links that few nodes have: to verify them
-/// takes a second or two, which is spent where they are first attached.
+/// The programs that are loaded at once. The others are for links that few nodes have, or for sockets, which
+/// may be off: they are loaded where they are first attached.
 const AT_START: [Program; 5] = [
     Program::XdpUplink,
     Program::TcUplinkIngress,
@@ -54,7 +55,9 @@ pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
     make_names(&directory)?;
 
     let processors = aya::util::nr_cpus().map_err(|(path, error)| object(&format!("{path}: {error}")))?;
-    let config = options.config(processors as u32);
+    // A kernel that knows no cookies has none that could be taken for the node's.
+    let namespace = namespace_cookie().unwrap_or_default();
+    let config = options.config(processors as u32, namespace);
     let log_level = LogLevel::wanted();
     let mut loader = EbpfLoader::new();
     loader.override_global("CONFIG", bytemuck::bytes_of(&config), true);
@@ -162,6 +165,7 @@ pub fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), Datapl
         Some(loaded) if loaded.fd().is_ok() => Ok(()),
         Some(AyaProgram::Xdp(xdp)) => xdp.load(),
         Some(AyaProgram::SchedClassifier(classifier)) => classifier.load(),
+        Some(AyaProgram::CgroupSockAddr(sockets)) => sockets.load(),
         _ => return Err(object(&format!("the object has no program {program}"))),
     };
     result.map_err(|error| match error {

@@ -22,9 +22,11 @@ mod load;
 mod log;
 mod maps;
 mod name;
+mod namespace_cookie;
 mod options;
 mod place;
 mod plan;
+mod sockets;
 mod state;
 mod sweep;
 mod sync;
@@ -36,6 +38,7 @@ pub mod view;
 pub use error::DataplaneError;
 pub use options::Options;
 pub use plan::Refusal;
+pub use sockets::Unattached;
 pub use sweep::Swept;
 pub use sync::SyncReport;
 pub use trial::Trial;
@@ -46,6 +49,7 @@ use aya::Ebpf;
 use clock::Clock;
 use interfaces::Interfaces;
 use maps::Maps;
+use sockets::Sockets;
 use state::State;
 use std::{
     collections::BTreeSet,
@@ -65,6 +69,7 @@ pub struct Dataplane {
     maps: Maps,
     clock: Clock,
     interfaces: Interfaces,
+    sockets: Sockets,
     /// What the maps hold; `None` before the first sync and after one that failed.
     state: Option<State>,
     sweep: Sweep,
@@ -84,6 +89,7 @@ impl Dataplane {
             clock: Clock::open(&options.pin_dir)?,
             maps,
             interfaces,
+            sockets: Sockets::new(&options.pin_dir),
             state: None,
             sweep: Sweep::new(options.timeouts),
         })
@@ -114,6 +120,13 @@ impl Dataplane {
         node: &[IpAddr],
     ) -> Result<Vec<Attachment>, DataplaneError> {
         self.interfaces.set(&mut self.ebpf, &self.maps, facts, node)
+    }
+
+    /// Serves the processes of a cgroup, and of all below it, when they connect; `None`: nobody's. Like
+    /// [`Self::set_interfaces`], to be called after the first sync. A program that cannot be attached is
+    /// in the result with its reason, and tried again the next time.
+    pub fn set_cgroup(&mut self, cgroup: Option<&Path>) -> Result<Vec<Unattached>, DataplaneError> {
+        self.sockets.set(&mut self.ebpf, cgroup)
     }
 
     /// One step of a walk over the flow tables that deletes what is past its timeout. It only gives
@@ -177,6 +190,7 @@ impl Dataplane {
 
 /// Detaches the programs and removes every pin of any version, whether an agent runs or not.
 pub fn cleanup(pin_dir: &Path) -> Result<(), DataplaneError> {
+    sockets::detach(pin_dir)?;
     attach::detach_all(pin_dir)?;
     maps::remove(pin_dir)?;
     bpffs::remove(&pin_dir.join(clock::PROGRAM))?;

@@ -29,10 +29,11 @@ impl Options {
         (self.flow_entries / 4).max(1024)
     }
 
-    /// The constants of the programs.
-    pub(super) fn config(&self, processors: u32) -> Config {
+    /// The constants of the programs. `namespace`: the cookie of the node's network namespace.
+    pub(super) fn config(&self, processors: u32, namespace: u64) -> Config {
         Config {
             seconds_per_jiffy: Config::seconds_per_jiffy(ticks_per_second()),
+            node_namespace: namespace,
             timeouts: self.timeouts,
             new_flow_limit: new_flow_limit(self.flow_entries, processors),
             snat_first_port: self.snat_ports.first,

@@ -10,7 +10,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -49,6 +49,27 @@ pub struct MapInfo {
     pub max_entries: u32,
     /// The `BPF_F_*` that it was made with.
     pub flags: u32,
+}
+
+/// The first fields of `struct bpf_link_info` of a cgroup link.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct CgroupLinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    padding: u32,
+    cgroup: u64,
+}
+
+/// The attributes of `BPF_LINK_UPDATE`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
 }
 
 /// The first fields of `struct bpf_link_info` of a tcx or XDP link.
@@ -139,6 +160,24 @@ fn info<T: Pod>(object: &OwnedFd) -> io::Result<T> {
 /// The ifindex of the interface that a pinned tcx or XDP link is attached to; 0 once it is gone.
 pub fn interface_of_link(path: &Path) -> io::Result<u32> {
     info::<LinkInfo>(&open(path, 0)?).map(|info| info.interface)
+}
+
+/// The number of the cgroup that a pinned link is attached to; 0 once it is gone.
+pub fn cgroup_of_link(path: &Path) -> io::Result<u64> {
+    info::<CgroupLinkInfo>(&open(path, 0)?).map(|info| info.cgroup)
+}
+
+/// Puts another program into a pinned link, which must be of the same attach type.
+pub fn replace_program(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
+    let link = open(path, 0)?;
+    let mut attributes = LinkUpdate {
+        link: link.as_raw_fd().cast_unsigned(),
+        program: program.as_raw_fd().cast_unsigned(),
+        flags: 0,
+        old_program: 0,
+    };
+    // SAFETY: the command takes no address.
+    unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attributes) }.map(drop)
 }
 
 /// Detaches a pinned link at once; removing its pin alone would do so some time later.

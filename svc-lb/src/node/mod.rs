@@ -1,5 +1,6 @@
 //! Interfaces, addresses, routes and sysctls of the machine.
 
+mod cgroup;
 mod facts;
 mod kernel;
 mod neighbours;
@@ -13,6 +14,7 @@ mod subscription;
 mod sysctls;
 mod watcher;
 
+pub use cgroup::{CgroupError, check_cgroup, root_cgroup};
 pub use facts::{Facts, Interface, LinkLayer, Machine, PastNetfilter, Role};
 pub use neighbours::{Keeper, Neighbour, remove as remove_neighbours, wanted as wanted_neighbours};
 pub use ports::{PortError, PortSet, check_ranges};

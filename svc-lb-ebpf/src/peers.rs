@@ -1,0 +1,168 @@
+//! The services that a socket speaks to, and which backend each of them is for it.
+//!
+//! One is kept with the socket itself, and goes with it. An unconnected UDP socket that speaks to several
+//! has the others in a table. The kernel holds the socket's lock while a program looks here.
+
+use crate::{
+    config,
+    maps::{self, Maps},
+};
+use aya_ebpf::programs::SockAddrContext;
+use svc_lb_common::{
+    address::{Ipv4, Ipv6},
+    flow::{Phase, is_past},
+    socket::{Peer, PeerKey, Remote},
+};
+
+/// A socket and what is kept with it.
+pub struct Peers<'a> {
+    context: &'a SockAddrContext,
+    own: Option<&'static mut Peer>,
+}
+
+impl<'a> Peers<'a> {
+    /// Those of the socket at hand.
+    #[inline(always)]
+    pub fn of(context: &'a SockAddrContext) -> Self {
+        Self { context, own: maps::socket(context) }
+    }
+
+    /// Keeps the one service that is kept with the socket itself. `false`: there is no memory.
+    #[inline(always)]
+    pub fn set(&mut self, peer: &Peer) -> bool {
+        match &mut self.own {
+            Some(own) => {
+                let others = own.flags & Peer::HAS_OTHERS;
+                **own = *peer;
+                own.flags |= others;
+                true
+            }
+            None => maps::keep_socket(self.context, peer),
+        }
+    }
+
+    /// Keeps one more service that an unconnected socket speaks to. `false`: there is no memory.
+    #[inline(always)]
+    pub fn add(&mut self, peer: &Peer, now: u32) -> bool {
+        match &mut self.own {
+            Some(own) if own.frontend != peer.frontend && is_usable(own, now) => {
+                own.flags |= Peer::HAS_OTHERS;
+                keep_twice(self.context, peer)
+            }
+            _ => self.set(peer),
+        }
+    }
+
+    /// Whether the socket was connected to this backend for a service.
+    #[inline(always)]
+    pub fn is_connected_to(&self, backend: &Remote) -> bool {
+        self.own.as_deref().is_some_and(|own| own.has(Peer::CONNECTED) && own.backend == *backend)
+    }
+
+    /// Forgets the service that a socket was connected to.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.frontend = Remote::default();
+            own.flags &= Peer::HAS_OTHERS;
+        }
+    }
+
+    /// Forgets for which service a backend stands: the socket speaks to that address itself now.
+    #[inline(always)]
+    pub fn forget(&mut self, backend: &Remote) {
+        let Some(own) = &mut self.own else { return };
+        if own.backend == *backend {
+            own.frontend = Remote::default();
+        } else if own.has(Peer::HAS_OTHERS) {
+            let key = key(self.context, backend, PeerKey::BACKEND);
+            if let Some(peer) = maps::socket_peer(&key) {
+                maps::forget_socket_peer(&PeerKey { remote: peer.frontend, side: PeerKey::FRONTEND, ..key });
+                maps::forget_socket_peer(&key);
+            }
+        }
+    }
+
+    /// The backend that a service is for the socket, if it may send there once more.
+    #[inline(always)]
+    pub fn backend_of(&mut self, frontend: &Remote, now: u32) -> Option<&Remote> {
+        let own = self.own.as_deref_mut()?;
+        if own.frontend == *frontend {
+            if !is_usable(own, now) {
+                return None;
+            }
+            own.last_used = now;
+            return Some(&own.backend);
+        }
+        if !own.has(Peer::HAS_OTHERS) {
+            return None;
+        }
+        let peer = maps::socket_peer(&key(self.context, frontend, PeerKey::FRONTEND))?;
+        if !is_usable(peer, now) {
+            return None;
+        }
+        if peer.last_used != now {
+            peer.last_used = now;
+            // The table may have lost it meanwhile; a reader marks it as used.
+            let key = key(self.context, &peer.backend, PeerKey::BACKEND);
+            if maps::socket_peer(&key).is_none() {
+                maps::keep_socket_peer(&key, peer);
+            }
+        }
+        Some(&peer.backend)
+    }
+
+    /// The service that the socket speaks to where something comes from a backend.
+    #[inline(always)]
+    pub fn frontend_of(&mut self, backend: &Remote) -> Option<&Remote> {
+        let own = self.own.as_deref_mut()?;
+        if own.backend == *backend && own.frontend.port.raw() != 0 {
+            own.flags |= Peer::ANSWERED;
+            return Some(&own.frontend);
+        }
+        if !own.has(Peer::HAS_OTHERS) {
+            return None;
+        }
+        let key = key(self.context, backend, PeerKey::BACKEND);
+        let peer = maps::socket_peer(&key)?;
+        if !peer.has(Peer::ANSWERED) {
+            peer.flags |= Peer::ANSWERED;
+            let by_frontend = PeerKey { remote: peer.frontend, side: PeerKey::FRONTEND, ..key };
+            if let Some(peer) = maps::socket_peer(&by_frontend) {
+                peer.flags |= Peer::ANSWERED;
+            }
+        }
+        Some(&peer.frontend)
+    }
+}
+
+/// Whether a socket may send to its backend once more: that is still there, and they have not been silent
+/// for so long that it counts as over.
+#[inline(always)]
+fn is_usable(peer: &Peer, now: u32) -> bool {
+    let phase = if peer.has(Peer::ANSWERED) { Phase::UdpStream } else { Phase::Udp };
+    let generation = match peer.backend.v4() {
+        Some(_) => generation::<Ipv4>(peer.index),
+        None => generation::<Ipv6>(peer.index),
+    };
+    peer.frontend.port.raw() != 0
+        && generation == Some(peer.generation)
+        && (peer.last_used == now || !is_past(config::timeout(phase), peer.last_used, now))
+}
+
+#[inline(always)]
+fn generation<A: Maps>(index: u32) -> Option<u32> {
+    maps::backend::<A>(index).map(|backend| backend.generation)
+}
+
+/// Keeps a peer in the table, by its frontend and by its backend. `false`: there is no memory.
+#[inline(always)]
+fn keep_twice(context: &SockAddrContext, peer: &Peer) -> bool {
+    maps::keep_socket_peer(&key(context, &peer.backend, PeerKey::BACKEND), peer)
+        && maps::keep_socket_peer(&key(context, &peer.frontend, PeerKey::FRONTEND), peer)
+}
+
+#[inline(always)]
+fn key(context: &SockAddrContext, remote: &Remote, side: u32) -> PeerKey {
+    PeerKey { cookie: maps::socket_cookie(context), remote: *remote, side }
+}

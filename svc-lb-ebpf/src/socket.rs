@@ -1,0 +1,172 @@
+//! Applications that connect or send to a frontend are sent straight to a backend: their packets carry the
+//! backend's address and meet no translation. What they ask of the socket shows the frontend.
+
+use crate::{
+    choice::{self, Request},
+    clock, config,
+    exception::Exception,
+    maps::Maps,
+    peers::Peers,
+    socket_address::SocketAddress,
+    stats,
+};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_get_netns_cookie, bpf_set_retval},
+    programs::SockAddrContext,
+};
+use svc_lb_common::{
+    counters::Program,
+    flow::{TCP, UDP},
+    socket::{Mapped, Peer, Remote},
+};
+
+/// What a program returns: the call goes on, with the address as it is now.
+const PROCEED: i32 = 1;
+/// What a program returns: the call fails, with the error that was set.
+const FAIL: i32 = 0;
+
+/// `errno`: no memory for what must be remembered.
+const ENOBUFS: i32 = 105;
+/// `errno`: there is nobody to answer.
+const ECONNREFUSED: i32 = 111;
+/// `errno`: it goes nowhere.
+const EHOSTUNREACH: i32 = 113;
+
+/// A socket connects.
+#[inline(always)]
+pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) -> i32 {
+    let mut peers = Peers::of(context);
+    match choose(context, &S::read(context), clock::now()) {
+        Ok(peer) => {
+            if !peers.set(&Peer { flags: Peer::CONNECTED, ..peer }) {
+                return fail(ENOBUFS);
+            }
+            S::write(context, &peer.backend);
+            stats::socket_connection(program, peer.service);
+            PROCEED
+        }
+        Err(Exception::NotOurs) => {
+            peers.clear();
+            PROCEED
+        }
+        Err(exception) => conclude(context, exception, program),
+    }
+}
+
+/// A UDP socket sends to somebody by name.
+#[inline(always)]
+pub fn sendmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) -> i32 {
+    let (to, now) = (S::read(context), clock::now());
+    let mut peers = Peers::of(context);
+    // What a socket of IPv6 sends that is connected to an IPv4-mapped address, the kernel sends by name.
+    if peers.is_connected_to(&to) {
+        return PROCEED;
+    }
+    if let Some(backend) = peers.backend_of(&to, now) {
+        S::write(context, backend);
+        stats::socket_sent(program);
+        return PROCEED;
+    }
+    match choose(context, &to, now) {
+        Ok(peer) => {
+            if !peers.add(&peer, now) {
+                return fail(ENOBUFS);
+            }
+            S::write(context, &peer.backend);
+            stats::socket_connection(program, peer.service);
+            PROCEED
+        }
+        Err(Exception::NotOurs) => {
+            peers.forget(&to);
+            PROCEED
+        }
+        Err(exception) => conclude(context, exception, program),
+    }
+}
+
+/// A UDP socket asks who sent a datagram.
+#[inline(always)]
+pub fn recvmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) -> i32 {
+    if let Some(frontend) = Peers::of(context).frontend_of(&S::read(context)) {
+        S::write(context, frontend);
+        stats::socket_received(program);
+    }
+    PROCEED
+}
+
+/// A socket asks whom it is connected to.
+#[inline(always)]
+pub fn getpeername<S: SocketAddress>(context: &SockAddrContext) -> i32 {
+    if let Some(frontend) = Peers::of(context).frontend_of(&S::read(context)) {
+        S::write(context, frontend);
+    }
+    PROCEED
+}
+
+/// Chooses a backend for a socket.
+#[inline(always)]
+fn choose(context: &SockAddrContext, to: &Remote, now: u32) -> Result<Peer, Exception> {
+    match to.v4() {
+        Some(address) => choose_of(context, address, to, now),
+        None => choose_of(context, to.address, to, now),
+    }
+}
+
+#[inline(always)]
+fn choose_of<A: Maps + Mapped>(
+    context: &SockAddrContext,
+    address: A,
+    to: &Remote,
+    now: u32,
+) -> Result<Peer, Exception> {
+    // SAFETY: the kernel's context, which the verifier checks every access to.
+    let protocol = unsafe { (*context.sock_addr).protocol } as u16;
+    if protocol != TCP && protocol != UDP {
+        return Err(Exception::NotOurs);
+    }
+    // Every process of this machine is inside the cluster.
+    let choice =
+        choice::choose(&Request { address, port: to.port, protocol, external: false, opening: true })?;
+    let backend = choice.selected.backend;
+    Ok(Peer {
+        frontend: *to,
+        backend: Remote::new(backend.address.mapped(), backend.port),
+        service: choice.service,
+        index: choice.selected.index,
+        generation: backend.generation,
+        last_used: now,
+        flags: 0,
+    })
+}
+
+/// The one place where an exception becomes an error. What is dropped of a pod is left to the packet's way.
+#[inline(always)]
+fn conclude(context: &SockAddrContext, exception: Exception, program: Program) -> i32 {
+    match exception {
+        Exception::Reject => {
+            stats::socket_rejected(program);
+            fail(ECONNREFUSED)
+        }
+        Exception::Drop(reason) if is_of_node(context) => {
+            stats::socket_dropped(program, reason);
+            fail(EHOSTUNREACH)
+        }
+        _ => PROCEED,
+    }
+}
+
+/// Whether the socket is in the network namespace of the node.
+#[inline(always)]
+fn is_of_node(context: &SockAddrContext) -> bool {
+    // SAFETY: the helper takes the context of a program for sockets.
+    unsafe { bpf_get_netns_cookie(context.as_ptr()) == config::node_namespace() }
+}
+
+/// Makes the call fail with an error.
+#[inline(always)]
+fn fail(errno: i32) -> i32 {
+    // SAFETY: the helper takes a number.
+    unsafe { bpf_set_retval(-errno) };
+    FAIL
+}
