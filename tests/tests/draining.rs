@@ -3,7 +3,7 @@
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use svc_lb::compile::{Family, Protocol};
+use svc_lb::compile::Family;
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
     conversation::Standing,
