@@ -54,7 +54,7 @@ pub struct Counts {
     pub service_ports: usize,
     /// Addresses and ports that are answered for.
     pub frontends: usize,
-    /// Backends, counted once for each service port that they serve.
+    /// Backends that new connections get, counted once for each service port.
     pub backends: usize,
 }
 

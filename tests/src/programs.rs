@@ -127,7 +127,7 @@ fn tables() -> Tables {
                     family: Family::of(address),
                 });
                 let backends = vec![SocketAddr::from(backend)];
-                let lists = Lists { internal: backends.clone(), external: backends };
+                let lists = Lists { internal: backends.clone(), external: backends, ..Lists::default() };
                 tables.services.insert(service.clone(), lists);
                 let target = Target { service, kind: FrontendKind::ClusterIp };
                 tables.frontends.insert(Frontend { address, port, protocol }, target);

@@ -146,7 +146,7 @@ mod tests {
         compile::{Family, Lists, Protocol, ServicePort},
         source::FileSource,
     };
-    use std::{fs, sync::Arc};
+    use std::{fs, net::SocketAddr, sync::Arc};
 
     /// What a file with this text holds.
     fn objects(text: &str) -> Objects {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_counts_once_for_each_service_port() {
+    fn a_backend_of_new_connections_counts_once_for_each_service_port() {
         let port = |family| {
             Arc::new(ServicePort {
                 namespace: "default".to_owned(),
@@ -182,16 +182,18 @@ mod tests {
                 family,
             })
         };
-        let backends = |text: &[&str]| text.iter().map(|text| text.parse().expect("a backend")).collect();
+        let backends = |text: &[&str]| -> Vec<SocketAddr> {
+            text.iter().map(|text| text.parse().expect("a backend")).collect()
+        };
         let mut tables = Tables::default();
         let lists = Lists {
             internal: backends(&["10.0.0.1:80", "10.0.0.2:80"]),
             external: backends(&["10.0.0.2:80"]),
+            draining: backends(&["10.0.0.3:80"]).into_iter().collect(),
         };
         tables.services.insert(port(Family::V4), lists);
-        tables
-            .services
-            .insert(port(Family::V6), Lists { internal: Vec::new(), external: backends(&["[fd00::1]:80"]) });
+        let lists = Lists { external: backends(&["[fd00::1]:80"]), ..Lists::default() };
+        tables.services.insert(port(Family::V6), lists);
         assert_eq!(counts(&tables), Counts { service_ports: 2, frontends: 0, backends: 3 });
     }
 

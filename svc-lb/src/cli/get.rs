@@ -76,7 +76,7 @@ fn services(services: &[Service], wide: bool) -> Table {
             service.protocol.clone(),
             cluster_ips(service),
             node_ports(service),
-            service.backends.len().to_string(),
+            service.backends.iter().filter(|backend| !backend.draining).count().to_string(),
             counters.new_flows.to_string(),
         ];
         if wide {
@@ -183,6 +183,7 @@ fn backends(rows: &[BackendRow], wide: bool) -> Table {
     let mut table = Table::new(&header);
     for BackendRow { backend, protocol, service, service_id } in rows {
         let sources = match (backend.internal, backend.external) {
+            _ if backend.draining => "draining",
             (true, true) => "all",
             (true, false) => "inside",
             _ => "outside",
@@ -276,7 +277,7 @@ mod tests {
     fn backend(last: u8, external: bool) -> Backend {
         let index = u32::from(last) - 1;
         let address = [10, 244, 0, last].into();
-        Backend { address, port: 80, index, generation: 1, internal: true, external }
+        Backend { address, port: 80, index, generation: 1, internal: true, external, draining: false }
     }
 
     fn web() -> Service {
@@ -293,7 +294,11 @@ mod tests {
                 frontend([192, 0, 2, 1], 30163, Kind::NodePort),
                 frontend([192, 0, 2, 2], 30163, Kind::NodePort),
             ],
-            backends: vec![backend(1, true), backend(2, false)],
+            backends: vec![
+                backend(1, true),
+                backend(2, false),
+                Backend { internal: false, draining: true, ..backend(3, false) },
+            ],
             counters: Counters { new_flows: 300, forward_packets: 900, ..Counters::default() },
         }
     }
@@ -349,6 +354,7 @@ FRONTEND          PROTOCOL   KIND        SERVICE            BACKENDS
 SERVICE            PROTOCOL   BACKEND         FOR
 default/web:http   TCP        10.244.0.1:80   all
 default/web:http   TCP        10.244.0.2:80   inside
+default/web:http   TCP        10.244.0.3:80   draining
 ";
         assert_eq!(backends(&backend_rows(vec![web()]), false).to_string(), expected);
     }
@@ -380,7 +386,7 @@ TCP        10.244.0.9:40000   10.96.0.7:8080   10.244.0.1:80 (removed)   default
         assert_eq!(
             serde_json::to_value(&backend_rows(vec![web()])[1]).unwrap(),
             json!({"address": "10.244.0.2", "port": 80, "index": 1, "generation": 1, "internal": true,
-                   "external": false, "protocol": "TCP", "service": "default/web:http", "service_id": 1})
+                   "external": false, "draining": false, "protocol": "TCP", "service": "default/web:http", "service_id": 1})
         );
         let flow = serde_json::to_value(flow(Direction::Reply)).unwrap();
         assert_eq!(flow["direction"], "reply");

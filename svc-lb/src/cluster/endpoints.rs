@@ -127,6 +127,7 @@ fn from_slice(slice: &EndpointSlice, port: &RequestedPort<'_>) -> Vec<Endpoint> 
             address,
             port: number,
             ready: conditions.and_then(|conditions| conditions.ready) != Some(false),
+            serving: conditions.and_then(|conditions| conditions.serving) != Some(false),
             terminating: conditions.and_then(|conditions| conditions.terminating) == Some(true),
         })
     });
@@ -148,6 +149,7 @@ fn from_endpoints(endpoints: &Endpoints, port: &RequestedPort<'_>) -> Vec<Endpoi
                 address,
                 port: number,
                 ready,
+                serving: ready,
                 terminating: false,
             }));
         };

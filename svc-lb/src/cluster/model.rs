@@ -64,16 +64,20 @@ pub struct Endpoint {
     pub port: u16,
     /// Whether it takes new connections.
     pub ready: bool,
+    /// Whether it answers on the connections that it has; unlike `ready` also while it terminates.
+    pub serving: bool,
     /// Whether it is about to go.
     pub terminating: bool,
 }
 
 impl Endpoint {
     /// Sorts endpoints by address and port. Of those that are equal in both, one that is not terminating
-    /// is kept, if possible a ready one.
+    /// is kept, if possible a ready one, else a serving one.
     pub(super) fn merge(mut endpoints: Vec<Self>) -> Vec<Self> {
         let place = |endpoint: &Self| (endpoint.address, endpoint.port);
-        endpoints.sort_unstable_by_key(|endpoint| (place(endpoint), endpoint.terminating, !endpoint.ready));
+        endpoints.sort_unstable_by_key(|endpoint| {
+            (place(endpoint), endpoint.terminating, !endpoint.ready, !endpoint.serving)
+        });
         endpoints.dedup_by_key(|endpoint| place(endpoint));
         endpoints
     }

@@ -20,6 +20,7 @@ pub struct Member<'a> {
     /// At most one address of each family.
     addresses: Vec<IpAddr>,
     ready: bool,
+    serving: bool,
     terminating: bool,
 }
 
@@ -63,16 +64,18 @@ impl<'a> Member<'a> {
             return None;
         }
         let terminating = pod.metadata.deletion_timestamp.is_some();
-        let ready = ready_or_not || (is_ready(status) && !terminating);
-        Some(Self { pod, addresses, ready, terminating })
+        let serving = is_ready(status);
+        let ready = ready_or_not || (serving && !terminating);
+        Some(Self { pod, addresses, ready, serving, terminating })
     }
 
     /// Its endpoints for a port: its addresses with the target port, if it has that.
     pub fn endpoints(&self, port: &RequestedPort<'_>) -> impl Iterator<Item = Endpoint> {
-        let Self { ready, terminating, .. } = *self;
+        let Self { ready, serving, terminating, .. } = *self;
         let target = self.target(port).into_iter();
         target.flat_map(move |port| {
-            self.addresses.iter().map(move |&address| Endpoint { address, port, ready, terminating })
+            let endpoint = move |&address| Endpoint { address, port, ready, serving, terminating };
+            self.addresses.iter().map(endpoint)
         })
     }
 

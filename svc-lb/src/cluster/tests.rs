@@ -38,14 +38,20 @@ fn find<'a>(cluster: &'a Cluster, name: &str) -> &'a Service {
     cluster.services.iter().find(|service| service.name.name == name).expect("the Service")
 }
 
-/// The ready endpoints of the first Service's first port, then those that are not, in brackets.
+/// The endpoints of the first Service's first port: those that are not ready in brackets, with the other
+/// conditions that they have.
 #[track_caller]
 fn endpoints(yaml: &str) -> Vec<String> {
     let joined = joined(yaml);
     let print = |endpoint: &Endpoint| {
-        let Endpoint { address, port, ready, terminating } = endpoint;
-        let suffix = if *terminating { " terminating" } else { "" };
-        if *ready { format!("{address} {port}{suffix}") } else { format!("({address} {port}{suffix})") }
+        let Endpoint { address, port, ready, serving, terminating } = endpoint;
+        let terminating = if *terminating { " terminating" } else { "" };
+        let serving = if *serving { " serving" } else { "" };
+        if *ready {
+            format!("{address} {port}{terminating}")
+        } else {
+            format!("({address} {port}{serving}{terminating})")
+        }
     };
     joined.cluster.services[0].ports[0].endpoints.iter().map(print).collect()
 }
@@ -96,20 +102,26 @@ mod from_slices {
     }
 
     #[test]
-    fn absent_conditions_mean_ready() {
+    fn absent_conditions_mean_ready_serving_and_not_terminating() {
         let rest = "addressType: IPv4\nports: [{port: 80}]\nendpoints:\n\
                     - {addresses: [10.0.0.1]}\n\
                     - {addresses: [10.0.0.2], conditions: {ready: false}}\n\
-                    - {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n";
+                    - {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n\
+                    - {addresses: [10.0.0.4], conditions: {ready: false, serving: false, terminating: true}}\n";
         assert_eq!(
             endpoints(&(service("web", "") + &slice("web-1", "web", rest))),
-            ["10.0.0.1 80", "(10.0.0.2 80)", "(10.0.0.3 80 terminating)"]
+            [
+                "10.0.0.1 80",
+                "(10.0.0.2 80 serving)",
+                "(10.0.0.3 80 serving terminating)",
+                "(10.0.0.4 80 terminating)"
+            ]
         );
     }
 
     #[test]
     fn duplicates_count_once_and_the_one_that_stays_wins() {
-        let rest = |conditions| {
+        let rest = |conditions: &str| {
             format!(
                 "addressType: IPv4\nports: [{{port: 80}}]\nendpoints: [{{addresses: [10.0.0.1], conditions: {conditions}}}]\n"
             )
@@ -119,6 +131,14 @@ mod from_slices {
             + &slice("b", "web", &rest("{ready: true}"))
             + &slice("c", "web", &rest("{ready: false}"));
         assert_eq!(endpoints(&yaml), ["10.0.0.1 80"]);
+        let leaving = [("a", false), ("b", true), ("c", false)].map(|(name, serving)| {
+            let conditions = format!("{{ready: false, serving: {serving}, terminating: true}}");
+            slice(name, "web", &rest(&conditions))
+        });
+        assert_eq!(
+            endpoints(&(service("web", "") + &leaving.concat())),
+            ["(10.0.0.1 80 serving terminating)"]
+        );
     }
 
     #[test]
@@ -197,8 +217,13 @@ mod from_pods {
             + &pod("f", LABELS, &status("10.0.0.6", ", phase: Failed"))
             + &pod("g", LABELS, &status("10.0.0.7", ", phase: Running"))
                 .replace("{name: g,", "{name: g, deletionTimestamp: '2026-01-01T00:00:00Z',");
-        let rest =
-            ["10.0.0.1 80", "10.0.0.2 80", "(10.0.0.3 80)", "(10.0.0.4 80)", "(10.0.0.7 80 terminating)"];
+        let rest = [
+            "10.0.0.1 80",
+            "10.0.0.2 80",
+            "(10.0.0.3 80)",
+            "(10.0.0.4 80)",
+            "(10.0.0.7 80 serving terminating)",
+        ];
         assert_eq!(endpoints(&yaml), rest);
         let publish =
             yaml.replacen(SELECTOR, &(SELECTOR.to_owned() + "  publishNotReadyAddresses: true\n"), 1);

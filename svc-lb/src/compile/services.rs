@@ -5,7 +5,7 @@ use super::{
     tables::{Frontend, FrontendKind, Lists, Ownership, ServicePort, Tables, Target},
 };
 use crate::{
-    cluster::{Cluster, Port, Service},
+    cluster::{Cluster, Endpoint, Port, Service},
     node::Facts,
     options::NodePortAddresses,
     source::{Family, Finding, Name, Problem, Protocol},
@@ -165,10 +165,16 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// What new connections choose from.
+/// What new connections choose from: the ready endpoints; if there are none, those that terminate and
+/// still serve. While there are, these keep the connections that they have.
 fn lists(port: &Port, family: Family) -> Lists {
-    let usable =
-        port.endpoints.iter().filter(|endpoint| endpoint.ready && Family::of(endpoint.address) == family);
-    let backends: Vec<_> = usable.map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port)).collect();
-    Lists { internal: backends.clone(), external: backends }
+    let those = |condition: fn(&Endpoint) -> bool| {
+        let endpoints = port.endpoints.iter().filter(move |it| Family::of(it.address) == family);
+        endpoints.filter(move |it| condition(it)).map(|it| SocketAddr::new(it.address, it.port))
+    };
+    let ready: Vec<_> = those(|it| it.ready).collect();
+    let leaving = those(|it| !it.ready && it.serving && it.terminating);
+    let (usable, draining) =
+        if ready.is_empty() { (leaving.collect(), BTreeSet::new()) } else { (ready, leaving.collect()) };
+    Lists { internal: usable.clone(), external: usable, draining }
 }

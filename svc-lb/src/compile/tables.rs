@@ -2,7 +2,7 @@
 
 pub use crate::source::{Family, Protocol};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -42,13 +42,15 @@ impl fmt::Display for ServicePort {
     }
 }
 
-/// The backends of a Service port, in the order in which they are chosen.
+/// The backends of a Service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    /// For sources inside the cluster.
+    /// For new connections of sources inside the cluster, in the order in which they are chosen.
     pub internal: Vec<SocketAddr>,
-    /// For sources outside the cluster.
+    /// The same of sources outside the cluster.
     pub external: Vec<SocketAddr>,
+    /// Those that no new connection gets, and that keep the connections that they have.
+    pub draining: BTreeSet<SocketAddr>,
 }
 
 /// An address, port and protocol that svc-lb answers for.

@@ -1,6 +1,6 @@
 //! Small manifests in, tables out.
 
-use super::{Compiled, NodeAddresses, Options, Ownership, compile, node_addresses, reach};
+use super::{Compiled, Lists, NodeAddresses, Options, Ownership, compile, node_addresses, reach};
 use crate::{
     cluster::{Allocations, Joined, Ranges, join},
     node::{Facts, Interface, NodePortPlaces, Role},
@@ -117,6 +117,49 @@ fn a_service_becomes_its_frontends_and_ready_backends() {
     );
     assert_eq!(compiled.tables.services.len(), 4);
     assert!(compiled.findings.is_empty());
+}
+
+/// The lists that a Service gets whose endpoints are 10.0.0.1 and so on, with these conditions.
+fn lists_of(conditions: &[&str]) -> Lists {
+    let endpoints: Vec<String> = (1..)
+        .zip(conditions)
+        .map(|(last, conditions)| format!("{{addresses: [10.0.0.{last}], conditions: {{{conditions}}}}}"))
+        .collect();
+    let yaml = service("web", "null", "  clusterIP: 10.96.0.10\n  ports: [{port: 80}]\n")
+        + &format!(
+            "---\nkind: EndpointSlice\napiVersion: discovery.k8s.io/v1\n\
+             metadata: {{name: web-1, labels: {{kubernetes.io/service-name: web}}}}\naddressType: IPv4\n\
+             ports: [{{port: 80}}]\nendpoints: [{}]\n",
+            endpoints.join(", ")
+        );
+    compiled_with(&yaml, "primary").tables.services.into_values().next().expect("a service")
+}
+
+/// Of the endpoints 10.0.0.1 and so on, those with these last numbers.
+fn numbered<T: FromIterator<SocketAddr>>(numbers: &[u8]) -> T {
+    numbers.iter().map(|last| SocketAddr::from(([10, 0, 0, *last], 80))).collect()
+}
+
+const READY: &str = "ready: true";
+const LEAVING: &str = "ready: false, serving: true, terminating: true";
+const LEFT: &str = "ready: false, serving: false, terminating: true";
+const FAILING: &str = "ready: false, serving: false, terminating: false";
+
+#[test]
+fn an_endpoint_that_terminates_and_serves_drains() {
+    let lists = lists_of(&[READY, LEAVING, LEFT, FAILING, READY]);
+    assert_eq!(lists.internal, numbered::<Vec<_>>(&[1, 5]));
+    assert_eq!(lists.external, lists.internal);
+    assert_eq!(lists.draining, numbered(&[2]));
+}
+
+#[test]
+fn without_ready_endpoints_new_connections_get_those_that_terminate_and_serve() {
+    let lists = lists_of(&[FAILING, LEAVING, LEFT, LEAVING]);
+    assert_eq!(lists.internal, numbered::<Vec<_>>(&[2, 4]));
+    assert_eq!(lists.external, lists.internal);
+    assert_eq!(lists.draining, numbered(&[]));
+    assert_eq!(lists_of(&[FAILING, LEFT]), Lists::default());
 }
 
 #[test]

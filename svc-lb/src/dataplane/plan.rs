@@ -4,14 +4,14 @@
 //! What is new comes from the back to the front: backends, the slots that lead to them, the services
 //! that lead to those, the frontends. A changed list gets slots of its own, and one write to
 //! `SERVICES` puts it in force. What goes, goes from the front to the back; a backend's generation
-//! changes last, when no list leads to it any more.
+//! changes last, when no list leads to it any more; of one that drains, when it does so no longer.
 
 use super::{
     element::{Backend, FrontendKey},
     name::ServiceName,
     state::{Backends, Entry, State, cursors},
 };
-use crate::compile::{Family, Frontend, FrontendKind, Ownership, ServicePort, Tables};
+use crate::compile::{Family, Frontend, FrontendKind, Lists, Ownership, ServicePort, Tables};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -139,7 +139,7 @@ impl State {
     pub fn plan(&mut self, tables: &Tables, now: Instant) -> Plan {
         let mut planner = Planner { state: self, now, plan: Plan::default() };
         for (name, lists) in &tables.services {
-            let result = planner.serve(name, [&lists.internal, &lists.external]);
+            let result = planner.serve(name, lists);
             planner.plan.refusals.extend(result.err());
         }
         planner.answer(tables);
@@ -163,7 +163,7 @@ struct Numbers {
 
 impl Planner<'_> {
     /// Puts the lists of a service in force.
-    fn serve(&mut self, name: &Arc<ServicePort>, lists: [&[SocketAddr]; 2]) -> Result<(), Refusal> {
+    fn serve(&mut self, name: &Arc<ServicePort>, lists: &Lists) -> Result<(), Refusal> {
         if let Some(&id) = self.state.names.get(name) {
             if self.state.services.get(&id).is_some_and(|entry| entry.holds(lists)) {
                 return Ok(());
@@ -195,7 +195,7 @@ impl Planner<'_> {
         id: u32,
         name: &Arc<ServicePort>,
         entry: &mut Entry,
-        lists: [&[SocketAddr]; 2],
+        lists: &Lists,
     ) -> Result<(), Refusal> {
         let mut numbers = Numbers::default();
         let (service, indexes) = match self.number(id, name, entry, lists, &mut numbers) {
@@ -222,12 +222,13 @@ impl Planner<'_> {
             self.plan.new.services.push((id, service));
             entry.service = Some(service);
         }
-        let wanted: BTreeSet<&SocketAddr> = lists.into_iter().flatten().collect();
+        let listed = [&lists.internal, &lists.external].into_iter().flatten();
+        let wanted: BTreeSet<&SocketAddr> = listed.chain(&lists.draining).collect();
         for (endpoint, index) in entry.backends.extract_if(.., |endpoint, _| !wanted.contains(endpoint)) {
             self.remove_backend(id, endpoint, index);
         }
         entry.lists = indexes;
-        entry.settled = true;
+        entry.find_unlisted();
         Ok(())
     }
 
@@ -237,9 +238,10 @@ impl Planner<'_> {
         id: u32,
         name: &Arc<ServicePort>,
         entry: &Entry,
-        lists: [&[SocketAddr]; 2],
+        lists: &Lists,
         numbers: &mut Numbers,
     ) -> Result<(Service, [Vec<u32>; 2]), Refusal> {
+        let lists = [&lists.internal, &lists.external];
         let mut known: BTreeMap<SocketAddr, u32> = BTreeMap::new();
         for &endpoint in lists.into_iter().flatten() {
             let index = if let Some(&index) = entry.backends.get(&endpoint).or_else(|| known.get(&endpoint)) {

@@ -4,7 +4,7 @@ use super::{
     element::{Backend, FrontendKey},
     index::{Indexes, Ranges},
 };
-use crate::compile::{Family, ServicePort};
+use crate::compile::{Family, Lists, ServicePort};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
@@ -106,17 +106,26 @@ pub(super) struct Entry {
     pub lists: [Vec<u32>; 2],
     /// Its live backends and their indexes.
     pub backends: BTreeMap<SocketAddr, u32>,
-    /// Whether a sync has seen it since the agent started: no backend lives that is in no list.
-    pub settled: bool,
+    /// Those of them that are in neither list.
+    pub unlisted: Vec<SocketAddr>,
 }
 
 impl Entry {
-    /// Whether the maps hold exactly these lists for it.
-    pub fn holds(&self, lists: [&[SocketAddr]; 2]) -> bool {
-        let same = |(held, wanted): (&Vec<u32>, &[SocketAddr])| {
+    /// Whether the maps hold exactly these lists for it, and no backend besides that need not be there.
+    pub fn holds(&self, lists: &Lists) -> bool {
+        let same = |(held, wanted): (&Vec<u32>, &Vec<SocketAddr>)| {
             held.iter().map(Some).eq(wanted.iter().map(|endpoint| self.backends.get(endpoint)))
         };
-        self.settled && self.service.is_some() && self.lists.iter().zip(lists).all(same)
+        self.service.is_some()
+            && self.lists.iter().zip([&lists.internal, &lists.external]).all(same)
+            && self.unlisted.iter().all(|endpoint| lists.draining.contains(endpoint))
+    }
+
+    /// Finds its live backends that are in neither list.
+    pub fn find_unlisted(&mut self) {
+        let listed: BTreeSet<&u32> = self.lists.iter().flatten().collect();
+        let unlisted = self.backends.iter().filter(|(_, index)| !listed.contains(index));
+        self.unlisted = unlisted.map(|(endpoint, _)| *endpoint).collect();
     }
 
     /// The slots that it has, and the list in them. A range that two lists share comes once, an
@@ -172,6 +181,7 @@ impl State {
         for family in [Family::V4, Family::V6] {
             state.adopt_backends(contents.backends.of(family), family, now);
         }
+        state.services.values_mut().for_each(Entry::find_unlisted);
         let end = state.services.keys().next_back().map_or(0, |id| id.saturating_add(1));
         state.ids.adopt(end, |id| state.services.contains_key(&id), now);
         for (&key, &frontend) in &contents.frontends {

@@ -1,5 +1,5 @@
 //! Plans, applied write by write to a model of the maps: after every single one, every frontend
-//! leads to the list it had or to the one it gets.
+//! leads to the list it had or to the one it gets, and no flow has lost a backend that it is to keep.
 
 use super::*;
 use crate::{
@@ -30,8 +30,11 @@ struct Model {
     waited: bool,
 }
 
-/// Where a frontend leads, and its flags.
-type Destination = (Lists, u32);
+/// Where a frontend leads (what new connections get), and its flags.
+type Destination = ([Vec<SocketAddr>; 2], u32);
+
+/// A live backend's index and generation, by the service and the endpoint.
+type Live = BTreeMap<(Arc<ServicePort>, SocketAddr), (u32, u32)>;
 
 /// The agent dies.
 #[derive(Debug)]
@@ -135,7 +138,9 @@ struct Watch {
     wanted: BTreeMap<FrontendKey, Destination>,
     /// The new lists of the services to which frontends led before: one that moves to another
     /// service may see the first one's new list before it does.
-    moving: BTreeMap<FrontendKey, Lists>,
+    moving: BTreeMap<FrontendKey, [Vec<SocketAddr>; 2]>,
+    /// The backends that there were and that are still wanted, be it by the flows that they have.
+    kept: Live,
 }
 
 impl Run<'_> {
@@ -150,6 +155,10 @@ impl Run<'_> {
             if let Some(watch) = &self.watch {
                 self.model.remember(self.now);
                 watch.look(&self.model.destinations(), element);
+                let live = self.model.live();
+                for (backend, place) in &watch.kept {
+                    assert_eq!(live.get(backend), Some(place), "flows lose {backend:?} by {element:?}");
+                }
             }
         }
         Ok(())
@@ -191,10 +200,16 @@ impl Model {
         let before = self.destinations();
         let moving = self.contents.frontends.iter().filter_map(|(key, frontend)| {
             let name = self.contents.names.get(&frontend.service)?.as_ref()?;
-            tables.services.get(name).map(|lists| (*key, lists.clone()))
+            tables.services.get(name).map(|lists| (*key, listed(lists)))
         });
         let moving = moving.collect();
-        let watch = Some(Watch { before, moving, wanted: destinations(tables) });
+        let mut kept = self.live();
+        kept.retain(|(name, endpoint), _| {
+            tables.services.get(name).is_some_and(|lists| {
+                listed(lists).concat().contains(endpoint) || lists.draining.contains(endpoint)
+            })
+        });
+        let watch = Some(Watch { before, moving, kept, wanted: destinations(tables) });
         plan.apply(&mut Run { model: self, now, death, watch })
     }
 
@@ -215,7 +230,7 @@ impl Model {
     fn destinations(&self) -> BTreeMap<FrontendKey, Destination> {
         let follow = |(key, frontend): (&FrontendKey, &frontend::Frontend)| {
             if key.is_address() {
-                return (*key, (Lists::default(), frontend.flags));
+                return (*key, (Default::default(), frontend.flags));
             }
             let service = self.contents.services[&frontend.service];
             let list = |range: SlotRange| {
@@ -232,10 +247,22 @@ impl Model {
                 };
                 slots.map(backend).collect()
             };
-            let lists = Lists { internal: list(service.internal), external: list(service.external) };
-            (*key, (lists, frontend.flags))
+            (*key, ([list(service.internal), list(service.external)], frontend.flags))
         };
         self.contents.frontends.iter().map(follow).collect()
+    }
+
+    /// Every live backend.
+    fn live(&self) -> Live {
+        let mut live = Live::new();
+        for family in [Family::V4, Family::V6] {
+            let backends = (0..).zip(self.contents.backends.of(family)).filter(|(_, backend)| backend.live);
+            live.extend(backends.filter_map(|(index, backend)| {
+                let name = self.contents.names.get(&backend.service)?.as_ref()?;
+                Some(((Arc::clone(name), backend.endpoint), (index, backend.generation)))
+            }));
+        }
+        live
     }
 
     /// Everything that is in force is what the tables have, and nothing else is left.
@@ -244,33 +271,36 @@ impl Model {
         let names: BTreeSet<_> = self.contents.names.values().flatten().collect();
         assert_eq!(names, tables.services.keys().collect());
         assert!(self.contents.services.keys().eq(self.contents.names.keys()));
-        let mut live: Vec<_> = [Family::V4, Family::V6]
-            .iter()
-            .flat_map(|family| self.contents.backends.of(*family))
-            .filter(|backend| backend.live)
-            .map(|backend| {
-                (Arc::clone(self.contents.names[&backend.service].as_ref().unwrap()), backend.endpoint)
-            })
-            .collect();
-        live.sort_unstable();
+        let mut live = self.live();
+        let families = [Family::V4, Family::V6];
+        let in_use = families.iter().flat_map(|family| self.contents.backends.of(*family));
+        assert_eq!(in_use.filter(|backend| backend.live).count(), live.len());
+        // A backend that drains is there only if it was before.
+        live.retain(|(name, endpoint), _| !tables.services[name].draining.contains(endpoint));
         let endpoints = |(name, lists): (&Arc<ServicePort>, &Lists)| {
-            let endpoints: BTreeSet<_> = lists.internal.iter().chain(&lists.external).copied().collect();
-            endpoints.into_iter().map(|endpoint| (Arc::clone(name), endpoint)).collect::<Vec<_>>()
+            let endpoints: BTreeSet<_> = listed(lists).concat().into_iter().collect();
+            let endpoints = endpoints.difference(&lists.draining);
+            endpoints.map(|endpoint| (Arc::clone(name), *endpoint)).collect::<Vec<_>>()
         };
-        assert_eq!(live, tables.services.iter().flat_map(endpoints).collect::<Vec<_>>());
+        assert!(live.into_keys().eq(tables.services.iter().flat_map(endpoints)));
     }
+}
+
+/// What new connections get.
+fn listed(lists: &Lists) -> [Vec<SocketAddr>; 2] {
+    [lists.internal.clone(), lists.external.clone()]
 }
 
 /// Where the tables want every frontend to lead.
 fn destinations(tables: &Tables) -> BTreeMap<FrontendKey, Destination> {
     let frontends = tables.frontends.iter().map(|(place, target)| {
-        let lists = tables.services[&target.service].clone();
+        let lists = listed(&tables.services[&target.service]);
         let external = target.kind == FrontendKind::NodePort;
         (place.into(), (lists, if external { frontend::Frontend::EXTERNAL } else { 0 }))
     });
     let addresses = tables.addresses.iter().map(|(address, ownership)| {
         let flags = if *ownership == Ownership::Virtual { frontend::Frontend::VIRTUAL } else { 0 };
-        (FrontendKey::of_address(*address), (Lists::default(), flags))
+        (FrontendKey::of_address(*address), (Default::default(), flags))
     });
     frontends.chain(addresses).collect()
 }
@@ -303,7 +333,8 @@ fn virtual_address(family: Family, number: u8) -> IpAddr {
 fn add(tables: &mut Tables, number: usize, internal: &[u8], external: &[u8], kind: FrontendKind) {
     let name = name(number);
     let endpoints = |list: &[u8]| list.iter().map(|it| endpoint(name.family, *it)).collect();
-    let lists = Lists { internal: endpoints(internal), external: endpoints(external) };
+    let (internal, external) = (endpoints(internal), endpoints(external));
+    let lists = Lists { internal, external, draining: BTreeSet::new() };
     let place =
         Frontend { address: virtual_address(name.family, number as u8), port: 80, protocol: Protocol::Tcp };
     let ownership = if kind == FrontendKind::ClusterIp { Ownership::Virtual } else { Ownership::Node };
@@ -314,6 +345,13 @@ fn add(tables: &mut Tables, number: usize, internal: &[u8], external: &[u8], kin
 
 fn service(tables: &mut Tables, number: usize, endpoints: &[u8]) {
     add(tables, number, endpoints, endpoints, FrontendKind::ClusterIp);
+}
+
+/// Has some endpoints of a service drain.
+fn drain(tables: &mut Tables, number: usize, endpoints: &[u8]) {
+    let name = name(number);
+    let lists = tables.services.get_mut(&name).unwrap();
+    lists.draining = endpoints.iter().map(|it| endpoint(name.family, *it)).collect();
 }
 
 fn many(count: usize) -> Tables {
@@ -408,6 +446,35 @@ fn the_new_list_is_in_force_before_the_removed_backend_changes() {
 }
 
 #[test]
+fn a_backend_that_drains_keeps_its_flows_until_it_is_gone_or_comes_back() {
+    let mut now = Instant::now();
+    let (mut state, mut model, mut tables) = (State::new(LIMITS), Model::default(), Tables::default());
+    service(&mut tables, 1, &[1, 2, 3]);
+    sync(&mut state, &mut model, &tables, now);
+    let backend = |model: &Model, number| model.live().get(&(name(1), endpoint(Family::V4, number))).copied();
+    let before = [1, 2, 3].map(|number| backend(&model, number));
+
+    service(&mut tables, 1, &[2]);
+    drain(&mut tables, 1, &[1, 3, 4]);
+    // A slot and the service: no backend is removed.
+    assert_eq!(sync(&mut state, &mut model, &tables, now).writes(), 2);
+    assert_eq!([1, 2, 3].map(|number| backend(&model, number)), before);
+    assert_eq!(backend(&model, 4), None, "it never had a flow");
+
+    drain(&mut tables, 1, &[1]);
+    // Only the removed backend: the lists stay.
+    assert_eq!(sync(&mut state, &mut model, &tables, now).writes(), 1);
+    assert_eq!([1, 2, 3].map(|number| backend(&model, number)), [before[0], before[1], None]);
+
+    now += GRACE;
+    let mut next = State::adopt(&model.contents, LIMITS, now);
+    assert_eq!(next.plan(&tables, now).writes(), 0, "the next agent keeps it, too");
+    service(&mut tables, 1, &[1, 2]);
+    sync(&mut next, &mut model, &tables, now);
+    assert_eq!([1, 2, 3].map(|number| backend(&model, number)), [before[0], before[1], None]);
+}
+
+#[test]
 fn numbers_run_out_and_come_back_after_the_grace_period() {
     let start = Instant::now();
     let limits = Limits { services: 3, slots: 6, backends: 4, frontends: 4 };
@@ -480,19 +547,20 @@ fn what_is_refused_leaves_no_gap_among_the_backends() {
     sync(&mut state, &mut model, &tables, now);
 }
 
-/// Services by number: their lists, and whether they have a NodePort.
-type Spec = Vec<(usize, Vec<u8>, Option<Vec<u8>>, bool)>;
+/// Services by number: their lists, what drains, and whether they have a NodePort.
+type Spec = Vec<(usize, Vec<u8>, Option<Vec<u8>>, Vec<u8>, bool)>;
 
 fn tables() -> impl Strategy<Value = Tables> {
     let list = || prop::collection::vec(1u8..6, 0..4);
-    let service = (0usize..5, list(), prop::option::of(list()), any::<bool>());
+    let service = (0usize..5, list(), prop::option::of(list()), list(), any::<bool>());
     (prop::collection::vec(service, 0..5), prop::collection::vec((0usize..5, 0usize..5), 0..2)).prop_map(
         |(services, aliases): (Spec, Vec<(usize, usize)>)| {
             let mut tables = Tables::default();
-            for (number, internal, external, node_port) in services {
+            for (number, internal, external, draining, node_port) in services {
                 let external = external.as_deref().unwrap_or(&internal);
                 let kind = if node_port { FrontendKind::NodePort } else { FrontendKind::ClusterIp };
                 add(&mut tables, number, &internal, external, kind);
+                drain(&mut tables, number, &draining);
             }
             // A frontend that moves from one service to another of its family.
             for (from, to) in aliases {
@@ -514,7 +582,7 @@ proptest! {
     /// Through any changes, however quick one behind the other, and through an agent that dies
     /// after any write and is followed by another.
     #[test]
-    fn every_frontend_leads_to_its_old_or_its_new_list_after_every_write(
+    fn every_frontend_leads_to_its_old_or_its_new_list_and_flows_keep_their_backends_after_every_write(
         steps in prop::collection::vec((tables(), 0u64..4, prop::option::of(0usize..30)), 1..8),
     ) {
         let mut now = Instant::now();

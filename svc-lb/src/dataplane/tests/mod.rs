@@ -74,7 +74,8 @@ fn add(tables: &mut Tables, name: &str, cluster_ip: &str, endpoints: &[&str]) {
     let address: IpAddr = cluster_ip.parse().expect("an address");
     let service = service(name, Family::of(address));
     let list: Vec<_> = endpoints.iter().map(|it| it.parse().expect("an endpoint")).collect();
-    tables.services.insert(Arc::clone(&service), Lists { internal: list.clone(), external: list });
+    let lists = Lists { internal: list.clone(), external: list, ..Lists::default() };
+    tables.services.insert(Arc::clone(&service), lists);
     tables.addresses.insert(address, Ownership::Virtual);
     let place = Frontend { address, port: 80, protocol: Protocol::Tcp };
     let target = Target { service: Arc::clone(&service), kind: FrontendKind::ClusterIp };

@@ -1,11 +1,11 @@
 //! What is in the pinned maps, and which agent goes on with them.
 
-use super::{add, in_namespaces, open, options, tables};
+use super::{add, in_namespaces, open, options, service, tables};
 use crate::{
-    compile::Tables,
+    compile::{Family, Tables},
     dataplane::{
         Dataplane, DataplaneError, Options, maps,
-        view::{Kind, Service, View},
+        view::{Backend, Kind, Service, View},
     },
 };
 use std::{collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::MetadataExt, path::Path};
@@ -69,6 +69,30 @@ fn the_next_agent_goes_on_where_the_last_one_stopped() {
         );
         assert!(!before[0].backends.iter().any(|it| it.index == after[0].backends[1].index));
         assert_eq!(after[1], before[1]);
+    });
+}
+
+#[test]
+fn a_backend_that_drains_is_shown_until_it_is_gone_over_a_restart_too() {
+    in_namespaces(|pin_dir| {
+        let mut dataplane = open(pin_dir);
+        dataplane.sync(&tables()).expect("a sync");
+        let backends =
+            || View::open(pin_dir).expect("pinned maps").services().expect("services")[0].backends.clone();
+        let before = backends();
+        let mut draining = tables();
+        add(&mut draining, "web", "10.96.0.1", &["10.0.0.1:8080", "10.0.0.3:8080"]);
+        let gone = draining.clone();
+        let lists = draining.services.get_mut(&service("web", Family::V4)).expect("the service");
+        lists.draining.insert("10.0.0.2:8080".parse().expect("an endpoint"));
+        dataplane.sync(&draining).expect("a sync");
+        let leaving = Backend { internal: false, external: false, draining: true, ..before[1].clone() };
+        assert_eq!(backends(), [before[0].clone(), before[2].clone(), leaving]);
+
+        let mut next = open(pin_dir);
+        assert_eq!(next.sync(&draining).expect("a sync").writes, 0);
+        assert_eq!(next.sync(&gone).expect("a sync").writes, 1);
+        assert_eq!(backends(), [before[0].clone(), before[2].clone()]);
     });
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -30,7 +30,7 @@ pub struct Service {
     /// By address and port.
     pub frontends: Vec<Frontend>,
     /// In the order in which they are chosen: those for sources inside the cluster, then those for
-    /// sources outside alone.
+    /// sources outside alone, then those that drain.
     pub backends: Vec<Backend>,
     /// What was counted for it.
     pub counters: Counters,
@@ -72,6 +72,8 @@ pub struct Backend {
     pub internal: bool,
     /// Whether sources outside the cluster get it.
     pub external: bool,
+    /// Whether no new connection gets it, and those that it has go on.
+    pub draining: bool,
 }
 
 /// What was counted, over all processors. Bytes are those from the IP header on.
@@ -118,10 +120,13 @@ impl Service {
 pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
     let contents = maps.contents()?;
     let mut frontends = frontends(&contents);
+    let mut live = live_backends(&contents);
     let mut names: Vec<(&Arc<ServicePort>, u32)> =
         contents.names.iter().filter_map(|(id, name)| Some((name.as_ref()?, *id))).collect();
     names.sort_unstable();
     let services = names.into_iter().map(|(name, id)| {
+        let listed = listed_backends(&contents, id, name.family);
+        let live = live.remove(&(name.family, id)).unwrap_or_default();
         Ok(Service {
             id,
             namespace: name.namespace.clone(),
@@ -130,7 +135,7 @@ pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
             protocol: name.protocol.to_string(),
             family: name.family.to_string(),
             frontends: frontends.remove(&id).unwrap_or_default(),
-            backends: backends(&contents, id, name.family),
+            backends: with_draining(listed, live),
             counters: maps.counters.sum(id)?.into(),
         })
     });
@@ -149,8 +154,29 @@ fn frontends(contents: &Contents) -> BTreeMap<u32, Vec<Frontend>> {
     frontends
 }
 
-/// The backends of a service.
-fn backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend> {
+/// The live backends of each service, by its family and id.
+fn live_backends(contents: &Contents) -> BTreeMap<(Family, u32), Vec<Backend>> {
+    let mut live: BTreeMap<_, Vec<Backend>> = BTreeMap::new();
+    for family in [Family::V4, Family::V6] {
+        let backends = (0..).zip(contents.backends.of(family)).filter(|(_, backend)| backend.live);
+        for (index, found) in backends {
+            let backend = backend(found.endpoint, index, found.generation);
+            live.entry((family, found.service)).or_default().push(backend);
+        }
+    }
+    live
+}
+
+/// The backends in the lists of a service, then those others of it that live.
+fn with_draining(mut listed: Vec<Backend>, live: Vec<Backend>) -> Vec<Backend> {
+    let indexes: BTreeSet<u32> = listed.iter().map(|backend| backend.index).collect();
+    let others = live.into_iter().filter(|backend| !indexes.contains(&backend.index));
+    listed.extend(others.map(|backend| Backend { draining: true, ..backend }));
+    listed
+}
+
+/// The backends in the lists of a service.
+fn listed_backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend> {
     let Some(service) = contents.services.get(&id) else { return Vec::new() };
     let mut backends: Vec<Backend> = Vec::new();
     let mut list = |range: SlotRange, external: bool| {
@@ -174,5 +200,5 @@ fn backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend> {
 
 fn backend(endpoint: SocketAddr, index: u32, generation: u32) -> Backend {
     let (address, port) = (endpoint.ip(), endpoint.port());
-    Backend { address, port, index, generation, internal: false, external: false }
+    Backend { address, port, index, generation, internal: false, external: false, draining: false }
 }
