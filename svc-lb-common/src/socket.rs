@@ -89,6 +89,9 @@ impl Peer {
     pub const CONNECTED: u32 = 1 << 1;
     /// Only in `SOCKETS`: the socket has further peers in `SOCKET_PEERS`.
     pub const HAS_OTHERS: u32 = 1 << 2;
+    /// Only in `SOCKETS`: what comes from the backend is for one of those, which has the same one and was sent
+    /// to later.
+    pub const SHADOWED: u32 = 1 << 3;
 
     /// Whether a bit is set.
     #[inline(always)]

@@ -47,16 +47,18 @@ impl<'a> Peers<'a> {
         match &mut self.own {
             Some(own) if own.frontend != peer.frontend && is_usable(own, now) => {
                 own.flags |= Peer::HAS_OTHERS;
+                shadow(own, peer);
                 keep_twice(self.context, peer)
             }
             _ => self.set(peer),
         }
     }
 
-    /// Whether the socket was connected to this backend for a service.
+    /// The service that a socket was connected to, where it is connected to a backend.
     #[inline(always)]
-    pub fn is_connected_to(&self, backend: &Remote) -> bool {
-        self.own.as_deref().is_some_and(|own| own.has(Peer::CONNECTED) && own.backend == *backend)
+    pub fn connected_to(&self, backend: &Remote) -> Option<&Remote> {
+        let own = self.own.as_deref().filter(|own| own.has(Peer::CONNECTED) && own.backend == *backend);
+        own.map(|own| &own.frontend)
     }
 
     /// Forgets the service that a socket was connected to.
@@ -74,7 +76,8 @@ impl<'a> Peers<'a> {
         let Some(own) = &mut self.own else { return };
         if own.backend == *backend {
             own.frontend = Remote::default();
-        } else if own.has(Peer::HAS_OTHERS) {
+        }
+        if own.has(Peer::HAS_OTHERS) {
             let key = key(self.context, backend, PeerKey::BACKEND);
             if let Some(peer) = maps::socket_peer(&key) {
                 maps::forget_socket_peer(&PeerKey { remote: peer.frontend, side: PeerKey::FRONTEND, ..key });
@@ -92,6 +95,7 @@ impl<'a> Peers<'a> {
                 return None;
             }
             own.last_used = now;
+            own.flags &= !Peer::SHADOWED;
             return Some(&own.backend);
         }
         if !own.has(Peer::HAS_OTHERS) {
@@ -101,13 +105,12 @@ impl<'a> Peers<'a> {
         if !is_usable(peer, now) {
             return None;
         }
-        if peer.last_used != now {
-            peer.last_used = now;
-            // The table may have lost it meanwhile; a reader marks it as used.
-            let key = key(self.context, &peer.backend, PeerKey::BACKEND);
-            if maps::socket_peer(&key).is_none() {
-                maps::keep_socket_peer(&key, peer);
-            }
+        peer.last_used = now;
+        shadow(own, peer);
+        // Another service may have the same backend, or the table may have lost this half.
+        let by_backend = key(self.context, &peer.backend, PeerKey::BACKEND);
+        if maps::socket_peer(&by_backend).is_none_or(|other| other.frontend != peer.frontend) {
+            maps::keep_socket_peer(&by_backend, peer);
         }
         Some(&peer.backend)
     }
@@ -116,7 +119,7 @@ impl<'a> Peers<'a> {
     #[inline(always)]
     pub fn frontend_of(&mut self, backend: &Remote) -> Option<&Remote> {
         let own = self.own.as_deref_mut()?;
-        if own.backend == *backend && own.frontend.port.raw() != 0 {
+        if own.backend == *backend && own.frontend.port.raw() != 0 && !own.has(Peer::SHADOWED) {
             own.flags |= Peer::ANSWERED;
             return Some(&own.frontend);
         }
@@ -136,6 +139,14 @@ impl<'a> Peers<'a> {
     }
 }
 
+/// Has answers of a backend count for another service than the one that is kept with the socket.
+#[inline(always)]
+fn shadow(own: &mut Peer, other: &Peer) {
+    if own.backend == other.backend {
+        own.flags |= Peer::SHADOWED;
+    }
+}
+
 /// Whether a socket may send to its backend once more: that is still there, and they have not been silent
 /// for so long that it counts as over.
 #[inline(always)]
@@ -147,7 +158,9 @@ fn is_usable(peer: &Peer, now: u32) -> bool {
     };
     peer.frontend.port.raw() != 0
         && generation == Some(peer.generation)
-        && (peer.last_used == now || !is_past(config::timeout(phase), peer.last_used, now))
+        && (peer.last_used == now
+            || peer.has(Peer::CONNECTED)
+            || !is_past(config::timeout(phase), peer.last_used, now))
 }
 
 #[inline(always)]

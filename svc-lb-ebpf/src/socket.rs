@@ -60,7 +60,7 @@ pub fn sendmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
     let (to, now) = (S::read(context), clock::now());
     let mut peers = Peers::of(context);
     // What a socket of IPv6 sends that is connected to an IPv4-mapped address, the kernel sends by name.
-    if peers.is_connected_to(&to) {
+    if peers.connected_to(&to).is_some() {
         return PROCEED;
     }
     if let Some(backend) = peers.backend_of(&to, now) {
@@ -98,7 +98,7 @@ pub fn recvmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
 /// A socket asks whom it is connected to.
 #[inline(always)]
 pub fn getpeername<S: SocketAddress>(context: &SockAddrContext) -> i32 {
-    if let Some(frontend) = Peers::of(context).frontend_of(&S::read(context)) {
+    if let Some(frontend) = Peers::of(context).connected_to(&S::read(context)) {
         S::write(context, frontend);
     }
     PROCEED

@@ -16,6 +16,8 @@ const BPF_LINK_CREATE: libc::c_long = 28;
 pub(crate) const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 /// A program for XDP.
 pub(crate) const BPF_PROG_TYPE_XDP: u32 = 6;
+/// A program for the addresses of sockets, at a cgroup.
+pub(crate) const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
 const BPF_MAP_TYPE_QUEUE: u32 = 22;
 
 /// The head of `union bpf_attr` for BPF_PROG_LOAD.
@@ -31,13 +33,16 @@ struct Load {
     log: u64,
     kernel_version: u32,
     flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach_type: u32,
 }
 
 /// The head of `union bpf_attr` for BPF_LINK_CREATE.
 #[repr(C)]
 struct LinkCreate {
     program: u32,
-    interface: u32,
+    target: u32,
     attach_type: u32,
     flags: u32,
 }
@@ -63,21 +68,28 @@ struct Element {
 
 /// Loads a program. `flags`: those of BPF_PROG_LOAD.
 pub(crate) fn load(program_type: u32, instructions: &[u64], flags: u32) -> io::Result<OwnedFd> {
+    load_by(&Load { program_type, flags, ..Load::default() }, instructions)
+}
+
+/// Loads a program of a type that must know what it is going to be attached to.
+pub(crate) fn load_for(program_type: u32, attach_type: u32, instructions: &[u64]) -> io::Result<OwnedFd> {
+    load_by(&Load { program_type, attach_type, ..Load::default() }, instructions)
+}
+
+fn load_by(request: &Load, instructions: &[u64]) -> io::Result<OwnedFd> {
     let request = Load {
-        program_type,
         instruction_count: instructions.len() as u32,
         instructions: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
-        flags,
-        ..Load::default()
+        ..*request
     };
     Ok(descriptor(bpf(BPF_PROG_LOAD, &request)?))
 }
 
-/// Attaches a program to an interface, until the link is closed.
-pub(crate) fn link(program: &OwnedFd, interface: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
+/// Attaches a program to an interface or, by its descriptor, to a cgroup, until the link is closed.
+pub(crate) fn link(program: &OwnedFd, target: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
     let program = program.as_raw_fd().cast_unsigned();
-    Ok(descriptor(bpf(BPF_LINK_CREATE, &LinkCreate { program, interface, attach_type, flags })?))
+    Ok(descriptor(bpf(BPF_LINK_CREATE, &LinkCreate { program, target, attach_type, flags })?))
 }
 
 /// A queue of values of so many bytes (`BPF_MAP_TYPE_QUEUE`).

@@ -43,6 +43,11 @@ impl Connection {
         self.stream.get_ref().local_addr()
     }
 
+    /// Whom it believes to speak to (getpeername).
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().peer_addr()
+    }
+
     /// Sends a line, and gets it back.
     pub fn echo(&mut self) -> io::Result<()> {
         self.send("hello")?;
@@ -104,11 +109,7 @@ impl Exchange {
         self.socket.send(payload)?;
         let mut datagram = vec![0; payload.len() + 256];
         let length = self.socket.recv(&mut datagram)?;
-        let (header, echo) = datagram[..length].split_at(end_of_line(&datagram[..length])?);
-        if echo != payload {
-            return Err(io::Error::other("another payload came back than was sent"));
-        }
-        parse(&String::from_utf8_lossy(header))
+        read_answer(&datagram[..length], payload)
     }
 
     /// Sends a datagram. One that begins with `quiet` is not answered.
@@ -116,9 +117,32 @@ impl Exchange {
         self.socket.send(payload).map(drop)
     }
 
+    /// Sends a datagram to somebody else. The socket stays connected, so no answer to it arrives.
+    pub fn send_to(&self, payload: &[u8], target: SocketAddr) -> io::Result<()> {
+        self.socket.send_to(payload, target).map(drop)
+    }
+
     /// The client's own address and port.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Whom it believes to speak to (getpeername).
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// Connects it to another address.
+    pub fn turn_to(&self, target: SocketAddr) -> io::Result<()> {
+        self.socket.connect(target)
+    }
+
+    /// Waits for a datagram that nobody is going to send, and returns the error that ends the wait.
+    pub fn await_error(&self) -> io::Result<io::Error> {
+        match self.socket.recv(&mut [0; 1]) {
+            Err(error) => Ok(error),
+            Ok(_) => Err(io::Error::other("a datagram came instead of an error")),
+        }
     }
 }
 
@@ -169,6 +193,15 @@ impl Standing {
             Self::Udp(exchange, answer) => expect(&exchange.ask()?, answer),
         }
     }
+}
+
+/// Who answered by a datagram, which must end with what was asked.
+pub(crate) fn read_answer(datagram: &[u8], asked: &[u8]) -> io::Result<Answer> {
+    let (header, echo) = datagram.split_at(end_of_line(datagram)?);
+    if echo != asked {
+        return Err(io::Error::other("another payload came back than was sent"));
+    }
+    parse(&String::from_utf8_lossy(header))
 }
 
 fn line(reader: &mut impl BufRead) -> io::Result<String> {

@@ -85,6 +85,12 @@ impl Counters {
         self.get(&format!("services/{}/{protocol}/{family}/new_flows", service.name()))
     }
 
+    /// How many connections, and exchanges of unconnected UDP sockets, were sent straight to a backend of a
+    /// Service.
+    pub fn socket_connections(&self, service: &Service, protocol: Protocol, family: Family) -> u64 {
+        self.get(&format!("services/{}/{protocol}/{family}/socket_connections", service.name()))
+    }
+
     fn programs(&self, what: &str) -> Vec<Program> {
         let did = |program: &Program| self.get(&format!("programs/{}/{what}", program.name())) != 0;
         Program::ALL.into_iter().filter(did).collect()

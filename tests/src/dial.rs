@@ -16,7 +16,7 @@ use std::{
 use svc_lb::compile::Protocol;
 
 /// How long a client waits for each step, if the scenario says nothing else.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often each server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +107,16 @@ impl<'a> Dial<'a> {
         self.namespace.enter(|| self.connect_here())
     }
 
+    /// Begins a TCP connection without waiting for anything: fails with what the call itself says, which is
+    /// `InProgress` where a packet was sent.
+    pub fn begin(&self) -> io::Result<()> {
+        self.namespace.enter(|| {
+            let socket = self.socket(Type::STREAM)?;
+            socket.set_nonblocking(true)?;
+            socket.connect(&self.target.into())
+        })
+    }
+
     /// Opens a connected UDP socket; nothing is sent yet.
     pub fn exchange(&self) -> io::Result<Exchange> {
         self.namespace.enter(|| self.exchange_here())
@@ -171,7 +181,7 @@ impl<'a> Dial<'a> {
 
 /// Binds to a port that no other call has had for long. The kernel gives ports at random, and to one
 /// that was used a moment ago a load balancer may still know the conversation.
-fn bind_to_unused_port(socket: &Socket, address: IpAddr) -> io::Result<()> {
+pub(crate) fn bind_to_unused_port(socket: &Socket, address: IpAddr) -> io::Result<()> {
     const FIRST: u16 = 33000;
     const COUNT: u16 = 27000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

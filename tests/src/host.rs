@@ -1,17 +1,19 @@
 //! A host of a rig: a namespace, its addresses, and what runs there.
 
 use crate::{
+    cgroup::Cgroup,
     dial::Dial,
     links,
     namespace::Namespace,
     plan::Addresses,
     server::Server,
+    unconnected::Unconnected,
     wire::{Sees, Wire},
 };
 use anyhow::Result;
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use svc_lb::compile::{Family, Protocol};
 
@@ -38,6 +40,11 @@ impl Host {
     /// Notes addresses of other interfaces.
     pub(crate) fn also_has(&mut self, addresses: Addresses) {
         self.further_addresses.push(addresses);
+    }
+
+    /// Puts the sockets that it makes from now on, its servers' too, into a cgroup.
+    pub fn run_in(&mut self, cgroup: Arc<Cgroup>) {
+        self.namespace.run_in(cgroup);
     }
 
     /// Its name, which its servers answer with.
@@ -91,6 +98,11 @@ impl Host {
     /// A UDP call from here.
     pub fn udp(&self, target: SocketAddr) -> Dial<'_> {
         self.dial(Protocol::Udp, target)
+    }
+
+    /// A UDP socket of a family that is connected to nobody.
+    pub fn unconnected(&self, family: Family) -> Result<Unconnected> {
+        Unconnected::open(&self.namespace, family)
     }
 
     /// A packet socket at its interface.

@@ -18,7 +18,22 @@ pub const TARGET_PORT: u16 = 8080;
 #[derive(Clone, Debug)]
 pub struct Service {
     number: u8,
-    backends: Vec<(String, Addresses, u16)>,
+    backends: Vec<Backend>,
+}
+
+/// An endpoint of a [`Service`].
+#[derive(Clone, Debug)]
+struct Backend {
+    name: String,
+    addresses: Addresses,
+    port: u16,
+    terminating: bool,
+}
+
+impl Backend {
+    fn new(host: &Host, port: u16) -> Self {
+        Self { name: host.name().to_owned(), addresses: host.addresses(), port, terminating: false }
+    }
 }
 
 impl Service {
@@ -29,13 +44,19 @@ impl Service {
 
     /// The same Service with these endpoints instead, each at [`TARGET_PORT`].
     pub fn behind<'a>(&self, hosts: impl IntoIterator<Item = &'a Host>) -> Self {
-        let backends = hosts.into_iter().map(|host| (host.name().to_owned(), host.addresses(), TARGET_PORT));
+        let backends = hosts.into_iter().map(|host| Backend::new(host, TARGET_PORT));
         Self { number: self.number, backends: backends.collect() }
     }
 
     /// The same Service with one endpoint more, at another port.
     pub fn and(mut self, host: &Host, port: u16) -> Self {
-        self.backends.push((host.name().to_owned(), host.addresses(), port));
+        self.backends.push(Backend::new(host, port));
+        self
+    }
+
+    /// The same Service with one endpoint more, which still serves and is about to go.
+    pub fn and_terminating(mut self, host: &Host) -> Self {
+        self.backends.push(Backend { terminating: true, ..Backend::new(host, TARGET_PORT) });
         self
     }
 
@@ -63,10 +84,16 @@ impl Service {
                 protocol,
                 family,
                 frontends: node_ports.chain([self.cluster_ip(family)]).collect(),
-                backends: self.backends.iter().map(|(_, its, port)| (its.of(family), *port).into()).collect(),
+                backends: self.chosen().map(|its| (its.addresses.of(family), its.port).into()).collect(),
             }
         };
         KINDS.map(port).into()
+    }
+
+    /// The endpoints that new connections go to.
+    fn chosen(&self) -> impl Iterator<Item = &Backend> {
+        let all_terminate = self.backends.iter().all(|backend| backend.terminating);
+        self.backends.iter().filter(move |backend| all_terminate || !backend.terminating)
     }
 
     /// The Service and its EndpointSlices, one a family.
@@ -97,7 +124,7 @@ spec:
 
     /// The slices of a family: endpoints of one port share one.
     fn write_slices(&self, text: &mut String, family: Family) {
-        let mut ports: Vec<u16> = self.backends.iter().map(|&(_, _, port)| port).collect();
+        let mut ports: Vec<u16> = self.backends.iter().map(|backend| backend.port).collect();
         ports.sort_unstable();
         ports.dedup();
         for port in ports {
@@ -114,11 +141,16 @@ endpoints:
 ",
                 self.name()
             );
-            for (host, addresses, _) in self.backends.iter().filter(|(_, _, its)| *its == port) {
+            for backend in self.backends.iter().filter(|backend| backend.port == port) {
+                let (address, host) = (backend.addresses.of(family), &backend.name);
+                let conditions = if backend.terminating {
+                    "ready: false, serving: true, terminating: true"
+                } else {
+                    "ready: true"
+                };
                 let _ = writeln!(
                     text,
-                    "- {{addresses: [\"{}\"], hostname: {host}, conditions: {{ready: true}}}}",
-                    addresses.of(family)
+                    "- {{addresses: [\"{address}\"], hostname: {host}, conditions: {{{conditions}}}}}"
                 );
             }
         }

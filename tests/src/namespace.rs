@@ -1,5 +1,6 @@
 //! A network namespace: the network of one host.
 
+use crate::cgroup::Cgroup;
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
@@ -12,7 +13,9 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::process::CommandExt,
     },
-    panic, process, thread,
+    panic, process,
+    sync::Arc,
+    thread,
 };
 
 /// A network namespace.
@@ -24,6 +27,7 @@ use std::{
 pub struct Namespace {
     name: String,
     file: File,
+    cgroup: Option<Arc<Cgroup>>,
 }
 
 impl Namespace {
@@ -31,7 +35,7 @@ impl Namespace {
     pub fn new(name: &str) -> Result<Self> {
         let file = thread::scope(|scope| join(scope.spawn(open_new)))
             .with_context(|| format!("cannot make the network namespace {name:?}"))?;
-        let namespace = Self { name: name.to_owned(), file };
+        let namespace = Self { name: name.to_owned(), file, cgroup: None };
         crate::links::configure(&namespace, async |links| links.up("lo").await)?;
         Ok(namespace)
     }
@@ -64,15 +68,23 @@ impl Namespace {
         &self.name
     }
 
+    /// Puts whatever runs inside from now on into a cgroup too.
+    pub fn run_in(&mut self, cgroup: Arc<Cgroup>) {
+        self.cgroup = Some(cgroup);
+    }
+
     /// Runs something inside, on a thread of its own. Sockets that it makes stay inside, and so do
     /// threads that it starts.
     ///
     /// # Panics
-    /// If what runs inside does.
+    /// If what runs inside does, and if its cgroup was removed meanwhile.
     pub fn enter<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             join(scope.spawn(|| {
                 setns(self, CloneFlags::CLONE_NEWNET).expect("a namespace that is open can be entered");
+                if let Some(cgroup) = &self.cgroup {
+                    cgroup.join().expect("a cgroup that is there can be joined");
+                }
                 inside()
             }))
         })

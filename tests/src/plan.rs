@@ -1,7 +1,7 @@
 //! Which addresses the hosts of a rig have.
 
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use svc_lb::compile::{Family, Protocol};
 
 /// Both families, for scenarios that hold for each.
@@ -35,6 +35,14 @@ pub fn pod_cidr(node: u8) -> [IpNet; 2] {
 /// The destination of a default route, in each family.
 pub fn everything() -> [IpNet; 2] {
     Addresses { v4: Ipv4Addr::UNSPECIFIED, v6: Ipv6Addr::UNSPECIFIED }.with_prefixes(0, 0)
+}
+
+/// An address and port as a socket of IPv6 has them: one of IPv4 is mapped (RFC 4291, 2.5.5.2).
+pub fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+        SocketAddr::V6(_) => address,
+    }
 }
 
 /// One address of each family.

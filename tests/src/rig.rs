@@ -3,6 +3,7 @@
 use crate::{
     agent::Agent,
     binary,
+    cgroup::Cgroup,
     counters::Counters,
     host::Host,
     links::{self, Links},
@@ -25,7 +26,7 @@ use std::{
     fs,
     net::SocketAddr,
     process::{Command, ExitStatus, Output},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use svc_lb::compile::Family;
 use svc_lb_common::counters::Program;
@@ -46,11 +47,21 @@ pub enum Xdp {
     Off,
 }
 
+/// `--socket-lb` of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketLb {
+    /// The sockets of the node's processes and of pods are sent straight to backends.
+    On,
+    /// Packets alone are translated.
+    Off,
+}
+
 /// What a rig is to be like.
 #[derive(Clone, Debug)]
 pub struct Builder {
     topology: Topology,
     xdp: Xdp,
+    socket_lb: SocketLb,
     flags: Vec<String>,
     masquerade: bool,
     offloads: bool,
@@ -61,6 +72,13 @@ impl Builder {
     /// How the agent uses XDP. Default: not at all.
     pub fn xdp(mut self, xdp: Xdp) -> Self {
         self.xdp = xdp;
+        self
+    }
+
+    /// Whether sockets are balanced. Default: not. Where they are, the node's processes and its pods are in a
+    /// cgroup of the rig.
+    pub fn socket_lb(mut self, socket_lb: SocketLb) -> Self {
+        self.socket_lb = socket_lb;
         self
     }
 
@@ -97,7 +115,14 @@ impl Builder {
 
     /// Builds the network, starts the agent, and waits until it is ready.
     pub fn start(self) -> Result<Rig> {
-        let network = Network::build(self.topology, self.offloads)?;
+        let mut network = Network::build(self.topology, self.offloads)?;
+        let cgroup = match self.socket_lb {
+            SocketLb::On => Some(Arc::new(Cgroup::new()?)),
+            SocketLb::Off => None,
+        };
+        if let Some(cgroup) = &cgroup {
+            network.node.run_in(Arc::clone(cgroup));
+        }
         if self.masquerade {
             network.masquerade()?;
         }
@@ -107,7 +132,8 @@ impl Builder {
         };
         let run = PrivateRun::new()?;
         fs::create_dir(run.path(MANIFESTS))?;
-        let rig = Rig { network, run, settings: self, agent: Mutex::new(None), _xdp_peers: xdp_peers? };
+        let rig =
+            Rig { network, run, cgroup, settings: self, agent: Mutex::new(None), _xdp_peers: xdp_peers? };
         rig.write(&[])?;
         rig.start_agent()?;
         rig.await_next_hops()?;
@@ -120,6 +146,7 @@ pub struct Rig {
     agent: Mutex<Option<Agent>>,
     network: Network,
     run: PrivateRun,
+    cgroup: Option<Arc<Cgroup>>,
     settings: Builder,
     _xdp_peers: Vec<XdpPass>,
 }
@@ -130,6 +157,7 @@ impl Rig {
         Builder {
             topology,
             xdp: Xdp::Off,
+            socket_lb: SocketLb::Off,
             flags: Vec::new(),
             masquerade: false,
             offloads: false,
@@ -172,9 +200,27 @@ impl Rig {
         &self.network.node
     }
 
+    /// The cgroup of the node's processes and pods, where sockets are balanced.
+    pub fn cgroup(&self) -> Option<&Arc<Cgroup>> {
+        self.cgroup.as_ref()
+    }
+
     /// A new pod on the node. It serves [`TARGET_PORT`], and svc-lb serves it.
     pub fn pod(&self, name: &str) -> Result<Host> {
-        let pod = self.network.pod(name)?;
+        self.pod_in(self.cgroup.as_ref(), name)
+    }
+
+    /// The same with processes outside of the rig's cgroup: its packets are translated in any case.
+    pub fn pod_outside_the_cgroup(&self, name: &str) -> Result<Host> {
+        self.pod_in(None, name)
+    }
+
+    /// The same with processes in this cgroup.
+    pub fn pod_in(&self, cgroup: Option<&Arc<Cgroup>>, name: &str) -> Result<Host> {
+        let mut pod = self.network.pod(name)?;
+        if let Some(cgroup) = cgroup {
+            pod.run_in(Arc::clone(cgroup));
+        }
         pod.serve(TARGET_PORT)?;
         self.await_attached(&veth(name))?;
         Ok(pod)
@@ -229,6 +275,11 @@ impl Rig {
 
     /// Starts the agent, and waits until it is ready.
     pub fn start_agent(&self) -> Result<()> {
+        self.start_agent_for(self.cgroup.as_deref())
+    }
+
+    /// The same, so that it balances the sockets of another cgroup or, without one, none.
+    pub fn start_agent_for(&self, cgroup: Option<&Cgroup>) -> Result<()> {
         let mut command = self.command("run")?;
         let xdp = match self.settings.xdp {
             Xdp::Native => "native",
@@ -239,7 +290,10 @@ impl Rig {
         command.args(["--services", &format!("/run/{MANIFESTS}"), "--xdp-mode", xdp]);
         command.args(["--hostname-override", self.node().name(), "--cluster-cidr", CLUSTER_CIDR]);
         command.args(["--service-cluster-ip-range", SERVICE_RANGE]);
-        command.args(["--socket-lb", "off"]);
+        command.args(["--socket-lb", if cgroup.is_some() { "on" } else { "off" }]);
+        if let Some(cgroup) = cgroup {
+            command.arg("--cgroup").arg(cgroup.path());
+        }
         if let at @ [_, _, ..] = &*self.network.node_towards_clients() {
             command.args(["--nodeport-addresses", &only(at).join(",")]);
         }
@@ -326,6 +380,11 @@ impl Rig {
         let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
         let found = interfaces.iter().find(|known| known["name"] == interface);
         Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
+    }
+
+    /// What `svc-lb status` says of the balancing of sockets.
+    pub fn socket_lb(&self) -> Result<Value> {
+        Ok(self.json(&["status"])?["agent"]["socketLb"].take())
     }
 
     /// The interfaces of the node that a program is attached to.

@@ -1,4 +1,5 @@
-//! Scenarios that hold with native XDP and with tc alone, or in every kind of network.
+//! Scenarios that hold with native XDP and with tc alone, for balanced sockets and for translated packets, or
+//! in every kind of network.
 
 /// Makes two tests of each function: one with [`Xdp::Native`](crate::Xdp), one with
 /// [`Xdp::Off`](crate::Xdp).
@@ -15,6 +16,26 @@ macro_rules! with_and_without_xdp {
             $(#[test]
             fn $scenario() -> anyhow::Result<()> {
                 super::$scenario($crate::Xdp::Off)
+            })+
+        }
+    };
+}
+
+/// Makes two tests of each function: one with [`SocketLb::On`](crate::SocketLb), one with
+/// [`SocketLb::Off`](crate::SocketLb).
+#[macro_export]
+macro_rules! with_and_without_socket_lb {
+    ($($scenario:ident),+ $(,)?) => {
+        mod socket_lb {
+            $(#[test]
+            fn $scenario() -> anyhow::Result<()> {
+                super::$scenario($crate::SocketLb::On)
+            })+
+        }
+        mod packets_alone {
+            $(#[test]
+            fn $scenario() -> anyhow::Result<()> {
+                super::$scenario($crate::SocketLb::Off)
             })+
         }
     };
