@@ -66,7 +66,7 @@ pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
 fn services(services: &[Service], wide: bool) -> Table {
     let mut header = vec!["SERVICE", "PROTOCOL", "CLUSTER-IP", "NODE-PORT", "BACKENDS", "CONNECTIONS"];
     if wide {
-        header.extend(["BY-PACKET", "BY-SOCKET", "PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID"]);
+        header.extend(["FLOWS", "SOCKETS", "PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID"]);
     }
     let mut table = Table::new(&header);
     for service in services {
@@ -343,7 +343,7 @@ default/web:http   TCP        10.96.0.7:8080       30163          2           32
         let wide = services(&[web()], true).to_string();
         let words: Vec<Vec<&str>> = wide.lines().map(|line| line.split_whitespace().collect()).collect();
         let cell = |title| words[0].iter().position(|it| *it == title).map(|column| words[1][column]);
-        let counted = ["CONNECTIONS", "BY-PACKET", "BY-SOCKET", "PACKETS-IN"].map(cell);
+        let counted = ["CONNECTIONS", "FLOWS", "SOCKETS", "PACKETS-IN"].map(cell);
         assert_eq!(counted, ["320", "300", "20", "900"].map(Some));
     }
 
