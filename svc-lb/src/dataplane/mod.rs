@@ -101,14 +101,21 @@ impl Dataplane {
     /// next call reads them and goes on from there.
     pub fn sync(&mut self, tables: &Tables) -> Result<SyncReport, MapError> {
         let now = Instant::now();
-        let mut state = match self.state.take() {
+        let known = self.state.take();
+        // What earlier syncs removed, perhaps not to the end, is not known here.
+        let anew = known.is_none();
+        let mut state = match known {
             Some(state) => state,
             None => State::adopt(&self.maps.contents()?, self.maps.limits(), now),
         };
         let plan = state.plan(tables, now);
         plan.apply(&mut &self.maps)?;
         self.state = Some(state);
-        Ok(SyncReport { writes: plan.writes(), refusals: plan.refusals })
+        Ok(SyncReport {
+            writes: plan.writes(),
+            udp_backends_gone: anew || plan.udp_backends_gone,
+            refusals: plan.refusals,
+        })
     }
 
     /// Attaches to the interfaces that are served, and detaches from all others; only those that are
