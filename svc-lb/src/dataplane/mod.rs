@@ -20,6 +20,7 @@ mod interface_table;
 mod interfaces;
 mod load;
 mod log;
+mod lost_sockets;
 mod maps;
 mod name;
 mod namespace_cookie;
@@ -36,6 +37,7 @@ mod typed;
 pub mod view;
 
 pub use error::DataplaneError;
+pub use lost_sockets::LostSockets;
 pub use options::Options;
 pub use plan::Refusal;
 pub use sockets::Unattached;
@@ -116,6 +118,11 @@ impl Dataplane {
             udp_backends_gone: anew || plan.udp_backends_gone,
             refusals: plan.refusals,
         })
+    }
+
+    /// What tells which sockets have lost their backend, for as long as it lives.
+    pub fn lost_sockets(&mut self) -> Result<LostSockets, DataplaneError> {
+        LostSockets::open(&mut self.ebpf, &self.pin_dir)
     }
 
     /// Attaches to the interfaces that are served, and detaches from all others; only those that are
@@ -205,4 +212,4 @@ pub fn cleanup(pin_dir: &Path) -> Result<(), DataplaneError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
