@@ -102,6 +102,20 @@ impl Peer {
 
 const _: () = assert!(size_of::<Peer>() == 60);
 
+/// What the program `lost_sockets` writes: a UDP socket that was connected to a backend that is gone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct LostSocket {
+    /// The socket's cookie (`bpf_get_socket_cookie`), which no other socket ever has.
+    pub cookie: u64,
+    /// The backend.
+    pub backend: Remote,
+    /// 0.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<LostSocket>() == 32);
+
 /// The key of `SOCKET_PEERS`. A peer is there twice: by its frontend, for what the socket sends, and by its
 /// backend, for what it receives.
 #[repr(C)]

@@ -12,6 +12,7 @@
 //! - [`route`]: the next hop of what svc-lb sends on by itself
 //! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
 //! - [`socket`], [`socket_address`], [`peers`]: applications that connect and send straight to backends
+//! - [`lost`]: which of them have lost their backend
 //! - [`stages`]: what the verifier follows by itself
 //! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -38,6 +39,8 @@ mod fragment;
 mod frontend;
 #[cfg(target_arch = "bpf")]
 mod icmp;
+#[cfg(target_arch = "bpf")]
+mod lost;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]

@@ -152,15 +152,21 @@ fn shadow(own: &mut Peer, other: &Peer) {
 #[inline(always)]
 fn is_usable(peer: &Peer, now: u32) -> bool {
     let phase = if peer.has(Peer::ANSWERED) { Phase::UdpStream } else { Phase::Udp };
+    peer.frontend.port.raw() != 0
+        && has_its_backend(peer)
+        && (peer.last_used == now
+            || peer.has(Peer::CONNECTED)
+            || !is_past(config::timeout(phase), peer.last_used, now))
+}
+
+/// Whether the backend is still the one that was chosen.
+#[inline(always)]
+pub fn has_its_backend(peer: &Peer) -> bool {
     let generation = match peer.backend.v4() {
         Some(_) => generation::<Ipv4>(peer.index),
         None => generation::<Ipv6>(peer.index),
     };
-    peer.frontend.port.raw() != 0
-        && generation == Some(peer.generation)
-        && (peer.last_used == now
-            || peer.has(Peer::CONNECTED)
-            || !is_past(config::timeout(phase), peer.last_used, now))
+    generation == Some(peer.generation)
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The entry points, one a hook.
 
 use crate::{
-    clock,
+    clock, lost,
     packet::{Layer2, Layer3, XdpPacket},
     pipeline, socket,
     socket_address::{Inet4, Inet6},
@@ -101,6 +101,14 @@ pub fn sock_getpeername4(context: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(getpeername6)]
 pub fn sock_getpeername6(context: SockAddrContext) -> i32 {
     socket::getpeername::<Inet6>(&context)
+}
+
+/// For the agent, by an iterator over `SOCKETS`: which connected UDP sockets have lost their backend.
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+#[unsafe(no_mangle)]
+pub extern "C" fn lost_sockets(step: &lost::Step) -> i32 {
+    lost::tell(step);
+    0
 }
 
 /// For the agent, by a test run: what the dataplane's clock shows.

@@ -11,8 +11,8 @@ use crate::{
     health::Health,
     metrics::Metrics,
     node::{
-        Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges, range_conflict,
-        remove_neighbours, restore_sysctls, wanted_neighbours,
+        Closer, Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges,
+        range_conflict, remove_neighbours, restore_sysctls, wanted_neighbours,
     },
     source::{Finding, Reading},
     state_dir::{StateDir, StateError},
@@ -69,6 +69,8 @@ pub struct Tools {
     pub sysctls: Sysctls,
     /// Neighbours.
     pub neighbours: Keeper,
+    /// Sockets that have lost their backend.
+    pub sockets: Closer,
     /// Programs and maps.
     pub dataplane: Dataplane,
     /// What `/healthz` answers.
@@ -286,6 +288,9 @@ impl Agent {
         self.failures.sync = match done {
             Ok(done) => {
                 debug!("sync: {} writes in {took:?}", done.writes);
+                if done.udp_backends_gone {
+                    self.tools.sockets.look();
+                }
                 self.findings.tables = done.refusals.iter().map(ToString::to_string).collect();
                 self.status.counts = report::counts(&compiled.tables);
                 self.status.last_sync = Some(report::sync(took, done.writes));
@@ -386,6 +391,7 @@ impl Agent {
         let Findings { tables, sysctls, state, .. } = &self.findings;
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
         wrong.extend(self.exhaustion.finding(self.options.ports.snat));
+        wrong.extend(self.tools.sockets.problem());
         let missing = self.options.roles.missing_uplinks(&self.facts.interfaces);
         wrong.extend(missing.map(|name| format!("--uplink {name}: there is no such interface")));
         let Options { ranges, cluster_cidrs, .. } = &self.options;

@@ -9,7 +9,7 @@ use crate::{
     health::Health,
     metrics::{Metrics, Scrapes},
     node::{
-        Change, Keeper, Machine, NodeError, Roles, Sysctls, Watcher, check_cgroup, check_ranges,
+        Change, Closer, Keeper, Machine, NodeError, Roles, Sysctls, Watcher, check_cgroup, check_ranges,
         range_conflict, root_cgroup,
     },
     options::Switch,
@@ -81,9 +81,10 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     }
 
     let cgroup = cgroup(&flags.sockets)?;
-    let dataplane = Dataplane::open(&dataplane_options(flags))?;
+    let mut dataplane = Dataplane::open(&dataplane_options(flags))?;
     let neighbours = Keeper::start()?;
-    let tools = Tools { state, sysctls, neighbours, dataplane, health, metrics };
+    let sockets = Closer::start(dataplane.lost_sockets())?;
+    let tools = Tools { state, sysctls, neighbours, sockets, dataplane, health, metrics };
     let agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
     let source = FileSource::new(flags.services.clone());
     let agent = follow(agent, source, watcher, scrapes, signals).await?;

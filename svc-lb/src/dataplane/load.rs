@@ -5,6 +5,7 @@ use super::{
     bpffs, clock,
     error::{DataplaneError, chain},
     log::LogLevel,
+    lost_sockets,
     maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES},
     name::ServiceName,
     namespace_cookie::namespace_cookie,
@@ -12,7 +13,7 @@ use super::{
     syscall::{MapInfo, pinned_map_info},
 };
 use aya::{
-    Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader,
     maps::MapData,
     programs::{Program as AyaProgram, ProgramError},
 };
@@ -164,6 +165,9 @@ pub fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), Datapl
     let result = match ebpf.program_mut(program) {
         Some(loaded) if loaded.fd().is_ok() => Ok(()),
         Some(AyaProgram::Xdp(xdp)) => xdp.load(),
+        Some(AyaProgram::Iter(iterator)) => Btf::from_sys_fs()
+            .map_err(ProgramError::from)
+            .and_then(|kernel| iterator.load(lost_sockets::ITERATOR, &kernel)),
         Some(AyaProgram::SchedClassifier(classifier)) => classifier.load(),
         Some(AyaProgram::CgroupSockAddr(sockets)) => sockets.load(),
         _ => return Err(object(&format!("the object has no program {program}"))),

@@ -20,6 +20,7 @@ mod interface_table;
 mod interfaces;
 mod load;
 mod log;
+mod lost_sockets;
 mod maps;
 mod name;
 mod namespace_cookie;
@@ -36,6 +37,7 @@ mod typed;
 pub mod view;
 
 pub use error::DataplaneError;
+pub use lost_sockets::LostSockets;
 pub use options::Options;
 pub use plan::Refusal;
 pub use sockets::Unattached;
@@ -101,14 +103,26 @@ impl Dataplane {
     /// next call reads them and goes on from there.
     pub fn sync(&mut self, tables: &Tables) -> Result<SyncReport, MapError> {
         let now = Instant::now();
-        let mut state = match self.state.take() {
+        let known = self.state.take();
+        // What earlier syncs removed, perhaps not to the end, is not known here.
+        let anew = known.is_none();
+        let mut state = match known {
             Some(state) => state,
             None => State::adopt(&self.maps.contents()?, self.maps.limits(), now),
         };
         let plan = state.plan(tables, now);
         plan.apply(&mut &self.maps)?;
         self.state = Some(state);
-        Ok(SyncReport { writes: plan.writes(), refusals: plan.refusals })
+        Ok(SyncReport {
+            writes: plan.writes(),
+            udp_backends_gone: anew || plan.udp_backends_gone,
+            refusals: plan.refusals,
+        })
+    }
+
+    /// What tells which sockets have lost their backend, for as long as it lives.
+    pub fn lost_sockets(&mut self) -> Result<LostSockets, DataplaneError> {
+        LostSockets::open(&mut self.ebpf, &self.pin_dir)
     }
 
     /// Attaches to the interfaces that are served, and detaches from all others; only those that are
@@ -198,4 +212,4 @@ pub fn cleanup(pin_dir: &Path) -> Result<(), DataplaneError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

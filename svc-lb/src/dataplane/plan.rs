@@ -11,7 +11,7 @@ use super::{
     name::ServiceName,
     state::{Backends, Entry, State, cursors},
 };
-use crate::compile::{Family, Frontend, FrontendKind, Lists, Ownership, ServicePort, Tables};
+use crate::compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -28,6 +28,8 @@ use svc_lb_common::{
 pub struct Plan {
     new: Additions,
     gone: Removals,
+    /// Whether backends of UDP are removed, or may be: those of a service without a name.
+    pub udp_backends_gone: bool,
     /// What does not fit; all else is in the plan, and what was in force of this stays so.
     pub refusals: Vec<Refusal>,
 }
@@ -225,7 +227,7 @@ impl Planner<'_> {
         let listed = [&lists.internal, &lists.external].into_iter().flatten();
         let wanted: BTreeSet<&SocketAddr> = listed.chain(&lists.draining).collect();
         for (endpoint, index) in entry.backends.extract_if(.., |endpoint, _| !wanted.contains(endpoint)) {
-            self.remove_backend(id, endpoint, index);
+            self.remove_backend(id, Some(name), endpoint, index);
         }
         entry.lists = indexes;
         entry.find_unlisted();
@@ -295,7 +297,8 @@ impl Planner<'_> {
     }
 
     /// Takes a backend away from its flows.
-    fn remove_backend(&mut self, service: u32, endpoint: SocketAddr, index: u32) {
+    fn remove_backend(&mut self, service: u32, name: Option<&ServicePort>, endpoint: SocketAddr, index: u32) {
+        self.plan.udp_backends_gone |= name.is_none_or(|name| name.protocol == Protocol::Udp);
         let backends = self.state.backends_of(endpoint);
         backends.indexes.give_back(index, self.now);
         let generation = backends.next_generation(index);
@@ -383,7 +386,7 @@ impl Planner<'_> {
                 self.state.slots.give_back(range.first, range.length, self.now);
             }
             for (endpoint, index) in entry.backends {
-                self.remove_backend(id, endpoint, index);
+                self.remove_backend(id, entry.name.as_deref(), endpoint, index);
             }
             if let Some(name) = &entry.name {
                 self.state.names.remove(name);
@@ -391,7 +394,7 @@ impl Planner<'_> {
             self.state.ids.give_back(id, self.now);
         }
         for (index, backend) in std::mem::take(&mut self.state.strays) {
-            self.remove_backend(backend.service, backend.endpoint, index);
+            self.remove_backend(backend.service, None, backend.endpoint, index);
         }
     }
 }

@@ -17,6 +17,8 @@ use svc_lb_common::{frontend::Frontend, service::Service};
 pub struct SyncReport {
     /// How many elements of maps were written or deleted.
     pub writes: usize,
+    /// Whether backends of UDP were removed, or may have been since the last sync that succeeded.
+    pub udp_backends_gone: bool,
     /// What does not fit into the maps; all else is in force.
     pub refusals: Vec<Refusal>,
 }

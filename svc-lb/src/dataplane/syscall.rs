@@ -4,10 +4,11 @@
 //! A [`RawMap`] knows the sizes that the kernel reads and writes, and compares every buffer with
 //! them first: that makes its methods safe to call.
 
-use aya_obj::generated::bpf_cmd;
+use aya_obj::generated::{bpf_attach_type::BPF_TRACE_ITER, bpf_cmd};
 use bytemuck::{Pod, Zeroable};
 use std::{
     ffi::CString,
+    fs::File,
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
@@ -70,6 +71,28 @@ struct LinkUpdate {
     program: u32,
     flags: u32,
     old_program: u32,
+}
+
+/// The attributes of `BPF_LINK_CREATE` for an iterator.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct IteratorLink {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    /// The address of a `union bpf_iter_link_info`: over a map, the map's file descriptor.
+    info: u64,
+    info_length: u32,
+    padding: u32,
+}
+
+/// The attributes of `BPF_ITER_CREATE`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct IteratorStart {
+    link: u32,
+    flags: u32,
 }
 
 /// The first fields of `struct bpf_link_info` of a tcx or XDP link.
@@ -180,6 +203,16 @@ pub fn replace_program(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attributes) }.map(drop)
 }
 
+/// Starts an iterator by its link: the program is called for each element while the file is read, and what
+/// it writes is what is read.
+pub fn iterate(link: &OwnedFd) -> io::Result<File> {
+    let mut attributes = IteratorStart { link: link.as_raw_fd().cast_unsigned(), flags: 0 };
+    // SAFETY: the command takes no address.
+    let descriptor = unsafe { bpf(bpf_cmd::BPF_ITER_CREATE, &mut attributes)? };
+    // SAFETY: the kernel has just opened this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }.into())
+}
+
 /// Detaches a pinned link at once; removing its pin alone would do so some time later.
 pub fn detach_link(path: &Path) -> io::Result<()> {
     let link = open(path, 0)?;
@@ -275,6 +308,24 @@ impl RawMap {
         let mut attributes = self.element(key.map_or(0, address), address_mut(next));
         // SAFETY: both keys are as long as the map's; a missing one is 0.
         found(unsafe { bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attributes) })
+    }
+
+    /// Links a program to the map, an iterator over its elements. It stays so until the link is closed.
+    pub fn link_iterator(&self, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let map = self.descriptor().to_ne_bytes();
+        let mut attributes = IteratorLink {
+            program: program.as_raw_fd().cast_unsigned(),
+            target: 0,
+            attach_type: BPF_TRACE_ITER as u32,
+            flags: 0,
+            info: address(&map),
+            info_length: size_of_val(&map) as u32,
+            padding: 0,
+        };
+        // SAFETY: the kernel reads `info_length` bytes, which `map` has.
+        let descriptor = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes)? };
+        // SAFETY: the kernel has just opened this descriptor for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
     }
 
     fn element(&self, key: u64, value: u64) -> ElementAttributes {

@@ -2,13 +2,19 @@
 
 use super::{
     batch::Position,
-    syscall::{Access, RawMap},
+    syscall::{Access, RawMap, iterate},
 };
 use aya_obj::generated::bpf_map_type::{
     self, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY,
+    BPF_MAP_TYPE_SK_STORAGE,
 };
 use bytemuck::{NoUninit, Pod};
-use std::{io, marker::PhantomData, path::Path};
+use std::{
+    io::{self, Read},
+    marker::PhantomData,
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
+    path::Path,
+};
 
 /// How many elements one system call reads.
 const BATCH: usize = 4096;
@@ -241,5 +247,49 @@ impl<V: Pod> PerCpuArray<V> {
             self.map.named("write", self.map.raw.update_batch(bytemuck::cast_slice(indexes), &zeros))?;
         }
         Ok(())
+    }
+}
+
+/// What programs keep with sockets. A value is there for as long as its socket.
+#[derive(Debug)]
+pub struct SocketStorage<V> {
+    map: Named,
+    types: PhantomData<fn() -> V>,
+}
+
+impl<V: Pod> SocketStorage<V> {
+    /// Opens the map that is pinned under its name.
+    pub fn open(directory: &Path, name: &'static str, access: Access) -> Result<Self, MapError> {
+        // Its key is the file descriptor of a socket.
+        let map = open::<RawFd, V>(directory, name, access, &[BPF_MAP_TYPE_SK_STORAGE])?;
+        Ok(Self { map, types: PhantomData })
+    }
+
+    /// Links a program to it that writes a `T` for some of the sockets.
+    pub fn iterator<T: Pod>(&self, program: BorrowedFd<'_>) -> Result<SocketIterator<T>, MapError> {
+        let link = self.map.named("iterate over", self.map.raw.link_iterator(program))?;
+        Ok(SocketIterator { link, name: self.map.name, types: PhantomData })
+    }
+}
+
+/// A program that is called for every socket of the machine of which something is kept.
+#[derive(Debug)]
+pub struct SocketIterator<T> {
+    link: OwnedFd,
+    name: &'static str,
+    types: PhantomData<fn() -> T>,
+}
+
+impl<T: Pod> SocketIterator<T> {
+    /// Calls it, and reads what it writes.
+    pub fn read(&self) -> Result<Vec<T>, MapError> {
+        let mut bytes = Vec::new();
+        let read = iterate(&self.link).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|source| MapError::Kernel {
+            map: self.name.to_owned(),
+            action: "iterate over",
+            source,
+        })?;
+        Ok(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
     }
 }

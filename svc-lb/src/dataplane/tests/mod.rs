@@ -6,7 +6,10 @@ mod interfaces;
 mod pins;
 mod sweep;
 
-use super::{Dataplane, Options};
+use super::{
+    Dataplane, Options, maps,
+    syscall::{Access, RawMap},
+};
 use crate::{
     compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
     options::XdpMode,
@@ -17,18 +20,19 @@ use nix::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
+    os::fd::AsRawFd,
     panic::resume_unwind,
     path::Path,
     sync::Arc,
     thread,
 };
-use svc_lb_common::{flow::Timeouts, snat::PortRange};
+use svc_lb_common::{flow::Timeouts, snat::PortRange, socket::Peer};
 
 /// The node's address.
 const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// Runs a test in namespaces of its own, and gives it a directory for pins.
-fn in_namespaces(test: fn(&Path)) {
+pub(crate) fn in_namespaces(test: fn(&Path)) {
     let body = move || {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
             .expect("this test loads BPF programs in namespaces of its own: it must be run as root");
@@ -55,8 +59,15 @@ fn options(pin_dir: &Path) -> Options {
     }
 }
 
-fn open(pin_dir: &Path) -> Dataplane {
+pub(crate) fn open(pin_dir: &Path) -> Dataplane {
     Dataplane::open(&options(pin_dir)).expect("a dataplane")
+}
+
+/// Keeps a peer with a socket, as a program does that has chosen it.
+pub(crate) fn keep_with_socket(pin_dir: &Path, socket: &impl AsRawFd, peer: &Peer) {
+    let map = RawMap::open(&maps::directory(pin_dir).join("SOCKETS"), Access::Write, None);
+    let kept = map.and_then(|map| map.update(&socket.as_raw_fd().to_ne_bytes(), bytemuck::bytes_of(peer)));
+    kept.expect("a socket that lives");
 }
 
 fn service(name: &str, family: Family) -> Arc<ServicePort> {
