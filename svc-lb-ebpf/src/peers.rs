@@ -54,7 +54,7 @@ impl<'a> Peers<'a> {
         }
     }
 
-    /// The service that a socket was connected to, where it is connected to a backend.
+    /// The service that a socket speaks to that is connected to a backend.
     #[inline(always)]
     pub fn connected_to(&self, backend: &Remote) -> Option<&Remote> {
         let own = self.own.as_deref().filter(|own| own.has(Peer::CONNECTED) && own.backend == *backend);

@@ -5,6 +5,7 @@ use crate::{
     choice::{self, Request},
     clock, config,
     exception::Exception,
+    frontend,
     maps::Maps,
     peers::Peers,
     socket_address::SocketAddress,
@@ -12,6 +13,7 @@ use crate::{
 };
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_TCP_ESTABLISHED,
     helpers::generated::{bpf_get_netns_cookie, bpf_set_retval},
     programs::SockAddrContext,
 };
@@ -36,8 +38,9 @@ const EHOSTUNREACH: i32 = 113;
 /// A socket connects.
 #[inline(always)]
 pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) -> i32 {
+    let (to, now) = (S::read(context), clock::now());
     let mut peers = Peers::of(context);
-    match choose(context, &S::read(context), clock::now()) {
+    match choose(context, &to, now) {
         Ok(peer) => {
             if !peers.set(&Peer { flags: Peer::CONNECTED, ..peer }) {
                 return fail(ENOBUFS);
@@ -46,12 +49,24 @@ pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
             stats::socket_connection(program, peer.service);
             PROCEED
         }
-        Err(Exception::NotOurs) => {
+        Err(exception) if matches!(exception, Exception::NotOurs) || is_probe(context, &to) => {
             peers.clear();
             PROCEED
         }
         Err(exception) => conclude(context, exception, program),
     }
+}
+
+/// Whether a pod connects a UDP socket to a port that no Service has. To learn which source an address would
+/// get, resolvers connect to any port of it and send nothing (RFC 6724, getaddrinfo(3)): it is not for the
+/// connect to fail. What a pod does send there is rejected on its way.
+#[inline(always)]
+fn is_probe(context: &SockAddrContext, to: &Remote) -> bool {
+    let is_frontend = || match to.v4() {
+        Some(address) => frontend::find(address, to.port, UDP).is_some(),
+        None => frontend::find(to.address, to.port, UDP).is_some(),
+    };
+    protocol(context) == UDP && !is_of_node(context) && !is_frontend()
 }
 
 /// A UDP socket sends to somebody by name.
@@ -60,7 +75,7 @@ pub fn sendmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
     let (to, now) = (S::read(context), clock::now());
     let mut peers = Peers::of(context);
     // What a socket of IPv6 sends that is connected to an IPv4-mapped address, the kernel sends by name.
-    if peers.connected_to(&to).is_some() {
+    if peers.connected_to(&to).is_some() && is_connected(context) {
         return PROCEED;
     }
     if let Some(backend) = peers.backend_of(&to, now) {
@@ -120,8 +135,7 @@ fn choose_of<A: Maps + Mapped>(
     to: &Remote,
     now: u32,
 ) -> Result<Peer, Exception> {
-    // SAFETY: the kernel's context, which the verifier checks every access to.
-    let protocol = unsafe { (*context.sock_addr).protocol } as u16;
+    let protocol = protocol(context);
     if protocol != TCP && protocol != UDP {
         return Err(Exception::NotOurs);
     }
@@ -138,6 +152,20 @@ fn choose_of<A: Maps + Mapped>(
         last_used: now,
         flags: 0,
     })
+}
+
+/// Whether a UDP socket is still connected: no program hears of connect(2) to `AF_UNSPEC`.
+#[inline(always)]
+fn is_connected(context: &SockAddrContext) -> bool {
+    // SAFETY: the context's socket is there as long as the program runs; the verifier checks the access.
+    unsafe { (*(*context.sock_addr).__bindgen_anon_1.sk).state == BPF_TCP_ESTABLISHED }
+}
+
+/// The socket's IP protocol number.
+#[inline(always)]
+fn protocol(context: &SockAddrContext) -> u16 {
+    // SAFETY: the kernel's context, which the verifier checks every access to.
+    unsafe { (*context.sock_addr).protocol as u16 }
 }
 
 /// The one place where an exception becomes an error. What is dropped of a pod is left to the packet's way.

@@ -150,6 +150,9 @@ fn register_services(registry: &mut Registry, services: &[Service]) {
     let services = || services.iter().map(|service| (service_labels(service), service.counters));
     let new_flows = services().map(|(labels, counted)| (labels, counted.new_flows));
     registry.register("service_new_flows", "Flows made", family(new_flows));
+    let connections = services().map(|(labels, counted)| (labels, counted.socket_connections));
+    let help = "Connections, and exchanges of unconnected UDP sockets, that were sent straight to a backend";
+    registry.register("service_socket_connections", help, family(connections));
     let packets = services().flat_map(|(labels, counted)| {
         [
             (directed(&labels, "forward"), counted.forward_packets),
@@ -178,7 +181,8 @@ fn register_statistics(registry: &mut Registry, statistics: &Statistics) {
         ]
         .map(|(outcome, packets)| (labels([("program", program), ("outcome", outcome)]), packets))
     });
-    registry.register("program_packets", "Packets, by the program that finished them", family(programs));
+    let help = "Packets, and calls on sockets, by the program that finished them";
+    registry.register("program_packets", help, family(programs));
     let drops = drops.iter().map(|(reason, packets)| (labels([("reason", reason)]), *packets));
     registry.register("dropped_packets", "Packets that were dropped, by reason", family(drops));
     let entries: Family<Labels, Gauge> = Family::default();
@@ -232,7 +236,7 @@ mod tests {
 
     fn counted() -> Counted {
         let counters = Counters {
-            socket_connections: 0,
+            socket_connections: 20,
             new_flows: 300,
             forward_packets: 900,
             forward_bytes: 90_000,
@@ -268,6 +272,7 @@ mod tests {
         let web = r#"namespace="default",service="web",port="http",protocol="TCP",family="IPv4""#;
         for line in [
             &format!("svc_lb_service_new_flows_total{{{web}}} 300"),
+            &format!("svc_lb_service_socket_connections_total{{{web}}} 20"),
             &format!("svc_lb_service_packets_total{{{web},direction=\"reply\"}} 901"),
             &format!("svc_lb_service_traffic_bytes_total{{{web},direction=\"reply\"}} 5000000000"),
             r#"svc_lb_program_packets_total{program="xdp_uplink",outcome="rejected"} 7"#,

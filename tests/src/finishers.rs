@@ -2,25 +2,37 @@
 //!
 //! The same table is in `docs/architecture.md`; a test compares the two.
 
-use crate::{rig::Xdp, topology::Topology};
+use crate::{counters::Counters, manifest::Service, rig::SocketLb, rig::Xdp, topology::Topology};
 use std::fmt;
+use svc_lb::compile::{Family, Protocol};
 use svc_lb_common::counters::Program::{
-    self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+    self, SockConnect4, SockConnect6, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
 };
 
 /// Who asks for a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A pod of the node, for the ClusterIP and the NodePort.
+    /// A pod of the node, for the ClusterIP and the NodePort; its sockets are not balanced.
     Pod,
+    /// The same where its sockets are.
+    PodSocket,
+    /// The node itself, whose sockets are balanced, for the ClusterIP and the NodePort.
+    NodeSocket,
     /// Somebody outside the cluster, for the NodePort.
     Outside,
+}
+
+impl Origin {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Pod, Self::PodSocket, Self::NodeSocket, Self::Outside];
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Pod => "a pod",
+            Self::PodSocket => "a pod with socket LB",
+            Self::NodeSocket => "the node with socket LB",
             Self::Outside => "outside",
         })
     }
@@ -65,7 +77,7 @@ impl fmt::Display for Place {
 /// Whose address the backend sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Who asked.
+    /// Who asked, with an address of its own.
     Client,
     /// The node that the client asked, with its first address.
     Node,
@@ -93,6 +105,18 @@ pub enum Finishers {
     Translate(Program, Program),
     /// One answers the client by itself.
     Reject(Program),
+    /// The one for the family connects the client straight to the backend: no packet is touched.
+    Connect,
+    /// The one for the family refuses to connect.
+    Refuse,
+}
+
+/// The program that connects sockets of a family.
+pub const fn connecting(family: Family) -> Program {
+    match family {
+        Family::V4 => SockConnect4,
+        Family::V6 => SockConnect6,
+    }
 }
 
 impl fmt::Display for Finishers {
@@ -100,6 +124,8 @@ impl fmt::Display for Finishers {
         match self {
             Self::Translate(forward, reply) => write!(f, "`{}`, `{}`", forward.name(), reply.name()),
             Self::Reject(program) => write!(f, "`{}` rejects", program.name()),
+            Self::Connect => f.write_str("`sock_connect4/6` once"),
+            Self::Refuse => f.write_str("`sock_connect4/6` refuses"),
         }
     }
 }
@@ -170,7 +196,7 @@ const BY_INGRESS: Finishers = Finishers::Translate(TcUplinkIngress, TcUplinkIngr
 const BY_XDP: Finishers = Finishers::Translate(XdpUplink, XdpUplink);
 
 /// The table. Each scenario appears once for each network.
-pub const TABLE: [Line; 12] = [
+pub const TABLE: [Line; 23] = [
     Line::new(Origin::Pod, Place::LocalPod, Seen::Client, BY_POD),
     Line::new(Origin::Pod, Place::RemotePod, Seen::Client, BY_POD),
     Line::new(Origin::Pod, Place::Node, Seen::Client, BY_POD),
@@ -178,6 +204,17 @@ pub const TABLE: [Line; 12] = [
     Line::new(Origin::Pod, Place::OtherNode, Seen::NodeTowardsBackend, BY_POD),
     Line::new(Origin::Pod, Place::SamePod, Seen::Node, Finishers::Translate(TcPodIngress, TcPodIngress)),
     Line::new(Origin::Pod, Place::Nowhere, Seen::Nobody, Finishers::Reject(TcPodIngress)),
+    Line::new(Origin::PodSocket, Place::LocalPod, Seen::Client, Finishers::Connect),
+    Line::new(Origin::PodSocket, Place::RemotePod, Seen::Client, Finishers::Connect),
+    Line::new(Origin::PodSocket, Place::Node, Seen::Client, Finishers::Connect),
+    Line::new(Origin::PodSocket, Place::OtherNode, Seen::NodeTowardsBackend, Finishers::Connect),
+    Line::new(Origin::PodSocket, Place::SamePod, Seen::Client, Finishers::Connect),
+    Line::new(Origin::PodSocket, Place::Nowhere, Seen::Nobody, Finishers::Refuse),
+    Line::new(Origin::NodeSocket, Place::LocalPod, Seen::Client, Finishers::Connect),
+    Line::new(Origin::NodeSocket, Place::RemotePod, Seen::Client, Finishers::Connect),
+    Line::new(Origin::NodeSocket, Place::Node, Seen::Client, Finishers::Connect),
+    Line::new(Origin::NodeSocket, Place::OtherNode, Seen::Client, Finishers::Connect),
+    Line::new(Origin::NodeSocket, Place::Nowhere, Seen::Nobody, Finishers::Refuse),
     Line::new(Origin::Outside, Place::LocalPod, Seen::Client, BY_UPLINK),
     Line::new(Origin::Outside, Place::RemotePod, Seen::NodeTowardsBackend, BY_INGRESS)
         .with_xdp(BY_XDP)
@@ -196,6 +233,29 @@ pub fn of(network: Topology) -> impl Iterator<Item = Line> {
     TABLE.into_iter().filter(move |line| line.networks.contains(&network))
 }
 
+/// Fails unless so many conversations of the node's pods with a Service, or of the node itself, were finished as
+/// they are meant to be, and nothing else was.
+///
+/// # Panics
+/// If they were not.
+#[track_caller]
+pub fn assert_internal(
+    work: &Counters,
+    socket_lb: SocketLb,
+    service: &Service,
+    (family, protocol): (Family, Protocol),
+    conversations: u64,
+) {
+    let (forward, reply, flows, sockets) = match socket_lb {
+        SocketLb::On => (connecting(family), None, 0, conversations),
+        SocketLb::Off => (TcPodIngress, Some(TcPodEgress), conversations, 0),
+    };
+    let replied_by: Vec<Program> = reply.into_iter().collect();
+    assert_eq!((work.forwarded_by(), work.replied_by()), (vec![forward], replied_by), "{protocol} {family}");
+    assert_eq!(work.new_flows(service, protocol, family), flows, "{protocol} {family}");
+    assert_eq!(work.socket_connections(service, protocol, family), sockets, "{protocol} {family}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,11 +272,10 @@ mod tests {
     #[test]
     fn every_network_has_every_scenario_once() {
         for network in Topology::ALL {
-            for (from, to) in
-                [Origin::Pod, Origin::Outside].into_iter().flat_map(|from| Place::ALL.map(|to| (from, to)))
-            {
+            for (from, to) in Origin::ALL.into_iter().flat_map(|from| Place::ALL.map(|to| (from, to))) {
                 let lines = of(network).filter(|line| (line.from, line.to) == (from, to)).count();
-                let expected = usize::from((from, to) != (Origin::Outside, Place::SamePod));
+                let is_a_pod = matches!(from, Origin::Pod | Origin::PodSocket);
+                let expected = usize::from(is_a_pod || to != Place::SamePod);
                 assert_eq!(lines, expected, "{network}: {from}, {to}");
             }
         }

@@ -54,7 +54,8 @@ impl Service {
         self
     }
 
-    /// The same Service with one endpoint more, which still serves and is about to go.
+    /// The same Service with one endpoint more, which still serves and is about to go. It must have been there
+    /// before: else it never has anything to keep, and the agent does not know it.
     pub fn and_terminating(mut self, host: &Host) -> Self {
         self.backends.push(Backend { terminating: true, ..Backend::new(host, TARGET_PORT) });
         self
@@ -84,16 +85,14 @@ impl Service {
                 protocol,
                 family,
                 frontends: node_ports.chain([self.cluster_ip(family)]).collect(),
-                backends: self.chosen().map(|its| (its.addresses.of(family), its.port).into()).collect(),
+                backends: self
+                    .backends
+                    .iter()
+                    .map(|its| (its.addresses.of(family), its.port).into())
+                    .collect(),
             }
         };
         KINDS.map(port).into()
-    }
-
-    /// The endpoints that new connections go to.
-    fn chosen(&self) -> impl Iterator<Item = &Backend> {
-        let all_terminate = self.backends.iter().all(|backend| backend.terminating);
-        self.backends.iter().filter(move |backend| all_terminate || !backend.terminating)
     }
 
     /// The Service and its EndpointSlices, one a family.
@@ -168,7 +167,7 @@ pub struct Served {
     pub family: Family,
     /// Its addresses.
     pub frontends: BTreeSet<SocketAddr>,
-    /// Its endpoints.
+    /// Its endpoints, those that terminate too.
     pub backends: BTreeSet<SocketAddr>,
 }
 

@@ -226,6 +226,15 @@ impl Rig {
         Ok(pod)
     }
 
+    /// The clients inside the cluster that are served as a pod is: it, and where sockets are balanced the node
+    /// itself.
+    pub fn internal_clients<'a>(&'a self, pod: &'a Host) -> Vec<&'a Host> {
+        match self.settings.socket_lb {
+            SocketLb::On => vec![pod, self.node()],
+            SocketLb::Off => vec![pod],
+        }
+    }
+
     /// A new pod on the second node. It serves [`TARGET_PORT`].
     pub fn remote_pod(&self, name: &str) -> Result<Host> {
         let pod = self.network.remote_pod(name)?;

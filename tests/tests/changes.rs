@@ -5,14 +5,14 @@ use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use svc_lb::compile::Family;
 use svc_lb_tests::{
-    Host, Rig, Service, Xdp,
+    Host, Rig, Service, SocketLb, Xdp,
     conversation::Standing,
     dial::Dial,
     load,
     manifest::TARGET_PORT,
     plan::{FAMILIES, KINDS},
     wait::{SOON, until},
-    with_and_without_xdp,
+    with_and_without_socket_lb, with_and_without_xdp,
 };
 
 with_and_without_xdp!(
@@ -84,8 +84,8 @@ fn an_agent_that_is_stopped_or_killed_and_started_again_loses_nothing(xdp: Xdp) 
 }
 
 fn connections_outlive_the_agent(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
-    let pod = rig.pod("pod")?;
+    let rig = Rig::routed().xdp(xdp).socket_lb(SocketLb::On).start()?;
+    let (pod, member) = (rig.pod_outside_the_cgroup("pod")?, rig.pod("member")?);
     let backends = [rig.pod("local")?, rig.remote_pod("remote")?];
     let service = Service::number(1).behind(&backends);
     rig.apply(&[&service])?;
@@ -93,7 +93,9 @@ fn connections_outlive_the_agent(xdp: Xdp) -> Result<()> {
     for (family, protocol) in KINDS {
         for _ in &backends {
             standing.push(Standing::begin(rig.client(), protocol, rig.node_port(&service, family))?);
-            standing.push(Standing::begin(&pod, protocol, service.cluster_ip(family))?);
+            for client in [&pod, &member, rig.node()] {
+                standing.push(Standing::begin(client, protocol, service.cluster_ip(family))?);
+            }
         }
     }
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -136,9 +138,10 @@ fn a_pod_that_appears_is_served_within_a_hundred_milliseconds() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_pod_that_is_made_anew_under_the_same_name_is_served() -> Result<()> {
-    let rig = Rig::routed().start()?;
+with_and_without_socket_lb!(a_pod_that_is_made_anew_under_the_same_name_is_served);
+
+fn a_pod_that_is_made_anew_under_the_same_name_is_served(socket_lb: SocketLb) -> Result<()> {
+    let rig = Rig::routed().socket_lb(socket_lb).start()?;
     let backend = rig.pod("backend")?;
     let service = Service::number(1).behind([&backend]);
     rig.apply(&[&service])?;

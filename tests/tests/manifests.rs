@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use std::{collections::BTreeSet, fs, net::SocketAddr};
 use svc_lb::compile::Family;
 use svc_lb_tests::{
-    Host, Rig, Service, Xdp,
+    Host, Rig, Service, SocketLb, Xdp,
     manifest::{Served, TARGET_PORT},
     plan::{FAMILIES, KINDS},
     wait::{SOON, until},
@@ -25,18 +25,19 @@ fn served_after<T>(
 }
 
 fn the_example_works_as_it_stands(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
+    let rig = Rig::routed().xdp(xdp).socket_lb(SocketLb::On).start()?;
     let names = ["echo-hostname-1", "echo-hostname-2", "echo-hostname-3"];
     let pods: Vec<Host> = names.iter().map(|name| rig.pod(name)).collect::<Result<_>>()?;
     pods.iter().try_for_each(|pod| pod.serve(80))?;
-    let pod = rig.pod("pod")?;
+    let (pod, member, node) = (rig.pod_outside_the_cgroup("pod")?, rig.pod("member")?, rig.node());
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hostname.yaml"))?;
     let cluster_ip = served_after(&rig, &example, |served| {
         let service = served.iter().find(|served| served.backends.len() == 3)?;
         service.frontends.iter().find(|frontend| frontend.port() == 8080).copied()
     })?;
     let node_port = SocketAddr::new(rig.node().address(Family::V4), 30163);
-    for (client, target) in [(&pod, cluster_ip), (&pod, node_port), (rig.client(), node_port)] {
+    let internal = [&pod, &member, node].map(|client| [(client, cluster_ip), (client, node_port)]);
+    for (client, target) in internal.into_iter().flatten().chain([(rig.client(), node_port)]) {
         let tally = client.tcp(target).times(6)?;
         assert_eq!(tally, names.map(|name| (name, 2)), "{target}");
     }

@@ -12,7 +12,7 @@ use std::{
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_common::counters::Program::{TcPodIngress, TcUplinkIngress, XdpUplink};
 use svc_lb_tests::{
-    Host, Rig, Service, Topology, Xdp,
+    Host, Rig, Service, SocketLb, Topology, Xdp,
     conversation::Answer,
     finishers::{self, Finishers, Line, Origin, Place, Seen},
     manifest::TARGET_PORT,
@@ -70,23 +70,29 @@ fn two_uplinks_are_served(xdp: Xdp) -> Result<()> {
 struct Stage {
     rig: Rig,
     xdp: Xdp,
+    /// Its sockets are not balanced.
     pod: Host,
+    /// Its sockets are.
+    member: Host,
     local: Host,
     remote: Host,
     services: Vec<(Place, Service)>,
+    of_member: Service,
 }
 
 impl Stage {
     fn new(topology: Topology, xdp: Xdp) -> Result<Self> {
-        let rig = Rig::of(topology).xdp(xdp).masquerading().start()?;
+        let rig = Rig::of(topology).xdp(xdp).socket_lb(SocketLb::On).masquerading().start()?;
         rig.node().serve(TARGET_PORT)?;
         rig.network().node2.serve(TARGET_PORT)?;
-        let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
-        let mut stage = Self { rig, xdp, pod, local, remote, services: Vec::new() };
+        let (pod, member) = (rig.pod_outside_the_cgroup("pod")?, rig.pod("member")?);
+        let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
+        let of_member = Service::number(0).behind([&member]);
+        let mut stage = Self { rig, xdp, pod, member, local, remote, services: Vec::new(), of_member };
         let service = |(number, place)| (place, Service::number(number).behind(stage.backend(place)));
         stage.services = (1..).zip(Place::ALL).map(service).collect();
-        let services: Vec<&Service> = stage.services.iter().map(|(_, service)| service).collect();
-        stage.rig.apply(&services)?;
+        let services = stage.services.iter().map(|(_, service)| service).chain([&stage.of_member]);
+        stage.rig.apply(&services.collect::<Vec<_>>())?;
         Ok(stage)
     }
 
@@ -101,18 +107,25 @@ impl Stage {
         }
     }
 
-    fn service(&self, place: Place) -> &Service {
-        let found = self.services.iter().find(|(its, _)| *its == place);
-        &found.expect("every place has a Service").1
+    /// The Service of a scenario, and the host behind it.
+    fn service(&self, line: &Line) -> (&Service, Option<&Host>) {
+        if (line.from, line.to) == (Origin::PodSocket, Place::SamePod) {
+            return (&self.of_member, Some(&self.member));
+        }
+        let found = self.services.iter().find(|(its, _)| *its == line.to);
+        (&found.expect("every place has a Service").1, self.backend(line.to))
     }
 
     /// Who asks in a scenario, and which addresses for.
     fn calls(&self, line: &Line, family: Family) -> Vec<(&Host, SocketAddr)> {
-        let (service, network) = (self.service(line.to), self.rig.network());
+        let ((service, _), network) = (self.service(line), self.rig.network());
         let nodes = network.node_towards_clients();
         let node_ports = nodes.iter().map(|node| SocketAddr::new(node.of(family), service.node_port()));
+        let internal = node_ports.clone().chain([service.cluster_ip(family)]).collect();
         let (clients, frontends): (Vec<&Host>, Vec<_>) = match line.from {
-            Origin::Pod => (vec![&self.pod], node_ports.chain([service.cluster_ip(family)]).collect()),
+            Origin::Pod => (vec![&self.pod], internal),
+            Origin::PodSocket => (vec![&self.member], internal),
+            Origin::NodeSocket => (vec![&network.node], internal),
             // The second node stands for any client on its lan.
             Origin::Outside => (vec![&network.client, &network.node2], node_ports.collect()),
         };
@@ -120,17 +133,17 @@ impl Stage {
         clients.into_iter().flat_map(with_frontends).collect()
     }
 
-    /// The address that the backend must see.
-    fn seen(&self, line: &Line, client: &Host, family: Family) -> Option<IpAddr> {
+    /// Whether the backend may see an address.
+    fn may_see(&self, line: &Line, client: &Host, seen: IpAddr) -> bool {
         let network = self.rig.network();
         let addresses = match (line.seen, line.to) {
-            (Seen::Client, _) => client.addresses(),
+            (Seen::Client, _) => return client.has(seen),
             (Seen::Node, _) => network.node.addresses(),
             (Seen::NodeTowardsBackend, Place::RemotePod) => network.node_towards_remote_pods(),
             (Seen::NodeTowardsBackend, _) => network.node_towards_node2(),
-            (Seen::Nobody, _) => return None,
+            (Seen::Nobody, _) => return false,
         };
-        Some(addresses.of(family))
+        addresses.of(Family::of(seen)) == seen
     }
 
     /// Plays a line of the table: every client, every address. All of it is counted at once, because to read
@@ -144,25 +157,31 @@ impl Stage {
             })
         })?;
         let done = (work.forwarded_by(), work.replied_by(), work.rejected_by());
-        let (expected, flows) = match line.finishers(self.xdp) {
-            Finishers::Translate(forward, reply) => ((vec![forward], vec![reply], vec![]), calls.len()),
-            Finishers::Reject(program) => ((vec![], vec![], vec![program]), 0),
+        let connecting = finishers::connecting(family);
+        let (expected, flows, sockets) = match line.finishers(self.xdp) {
+            Finishers::Translate(forward, reply) => ((vec![forward], vec![reply], vec![]), calls.len(), 0),
+            Finishers::Reject(program) => ((vec![], vec![], vec![program]), 0, 0),
+            Finishers::Connect => ((vec![connecting], vec![], vec![]), 0, calls.len()),
+            Finishers::Refuse => ((vec![], vec![], vec![connecting]), 0, 0),
         };
         ensure!(done == expected, "forwarded, replied, rejected by {done:?}, not {expected:?}");
-        let new_flows = work.new_flows(self.service(line.to), protocol, family);
+        let (service, _) = self.service(line);
+        let new_flows = work.new_flows(service, protocol, family);
         ensure!(new_flows == flows as u64, "not {flows} new flows: {work:?}");
+        let connected = work.socket_connections(service, protocol, family);
+        ensure!(connected == sockets as u64, "not {sockets} sockets: {work:?}");
         ensure!(work.all_drops() == 0, "dropped: {work:?}");
         Ok(())
     }
 
     fn call(&self, line: &Line, protocol: Protocol, client: &Host, frontend: SocketAddr) -> Result<()> {
-        let Some(backend) = self.backend(line.to) else {
+        let (_, Some(backend)) = self.service(line) else {
             return refused_at_once(client, protocol, frontend);
         };
         let answer = converse(client, protocol, frontend)?;
         ensure!(answer.by == backend.name(), "{} answered", answer.by);
-        let seen = self.seen(line, client, Family::of(frontend.ip()));
-        ensure!(Some(answer.client.ip()) == seen, "the backend saw {}, not {seen:?}", answer.client);
+        let seen = answer.client.ip();
+        ensure!(self.may_see(line, client, seen), "the backend saw {seen}, not {}", line.seen);
         Ok(())
     }
 
@@ -171,7 +190,7 @@ impl Stage {
         let uplinks = self.rig.served_by(TcUplinkIngress)?;
         let pods = self.rig.served_by(TcPodIngress)?;
         let expected = topology.uplinks().iter().map(|&name| name.to_owned()).collect();
-        let expected_pods = [&self.pod, &self.local].map(|pod| veth(pod.name())).into();
+        let expected_pods = [&self.pod, &self.member, &self.local].map(|pod| veth(pod.name())).into();
         let right = (&uplinks, &pods) == (&expected, &expected_pods);
         Ok((!right).then(|| format!("{topology}: uplinks {uplinks:?}, pod interfaces {pods:?}")))
     }
@@ -191,7 +210,7 @@ fn every_scenario_of(topology: Topology, xdp: Xdp) -> Result<Rig> {
             }
         }
     }
-    failures.extend(stage.rig.losses(&[&stage.pod, &stage.local, &stage.remote])?);
+    failures.extend(stage.rig.losses(&[&stage.pod, &stage.member, &stage.local, &stage.remote])?);
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(stage.rig)
 }

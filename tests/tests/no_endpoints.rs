@@ -11,7 +11,10 @@ use svc_lb_common::counters::{
     DropReason::ClusterIpFromUplink,
     Program::{TcPodIngress, TcUplinkIngress, XdpUplink},
 };
-use svc_lb_tests::{Host, Rig, Service, Xdp, plan::KINDS, with_and_without_xdp};
+use svc_lb_tests::{
+    Host, Rig, Service, SocketLb, Xdp, finishers::connecting, plan::KINDS, with_and_without_socket_lb,
+    with_and_without_xdp,
+};
 
 /// What "in milliseconds" may be on a busy machine. TCP sends its second SYN after twice that time.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -19,6 +22,11 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 with_and_without_xdp!(
     a_service_without_endpoints_refuses_clients_outside_at_once,
     a_cluster_ip_is_not_reachable_from_outside,
+);
+
+with_and_without_socket_lb!(
+    a_service_without_endpoints_refuses_pods_at_once,
+    a_port_of_a_cluster_ip_that_no_service_has_refuses_pods_at_once,
 );
 
 fn refused_at_once(client: &Host, protocol: Protocol, target: SocketAddr) {
@@ -48,34 +56,38 @@ fn a_service_without_endpoints_refuses_clients_outside_at_once(xdp: Xdp) -> Resu
     Ok(())
 }
 
-#[test]
-fn a_service_without_endpoints_refuses_pods_at_once() -> Result<()> {
-    let rig = Rig::routed().start()?;
+fn a_service_without_endpoints_refuses_pods_at_once(socket_lb: SocketLb) -> Result<()> {
+    let rig = Rig::routed().socket_lb(socket_lb).start()?;
     let pod = rig.pod("pod")?;
     let service = Service::number(1);
     rig.apply(&[&service])?;
     for (family, protocol) in KINDS {
+        let rejecter = match socket_lb {
+            SocketLb::On => connecting(family),
+            SocketLb::Off => TcPodIngress,
+        };
         for target in [service.cluster_ip(family), rig.node_port(&service, family)] {
             let work = rig.work_of(|| {
-                refused_at_once(&pod, protocol, target);
+                rig.internal_clients(&pod)
+                    .iter()
+                    .for_each(|client| refused_at_once(client, protocol, target));
                 Ok(())
             })?;
-            assert_eq!(work.rejected_by(), [TcPodIngress], "{target} {protocol}");
+            assert_eq!(work.rejected_by(), [rejecter], "{target} {protocol}");
         }
     }
     assert_eq!(rig.losses(&[&pod])?, [] as [String; 0]);
     Ok(())
 }
 
-#[test]
-fn a_port_of_a_cluster_ip_that_no_service_has_refuses_pods_at_once() -> Result<()> {
-    let rig = Rig::routed().start()?;
+fn a_port_of_a_cluster_ip_that_no_service_has_refuses_pods_at_once(socket_lb: SocketLb) -> Result<()> {
+    let rig = Rig::routed().socket_lb(socket_lb).start()?;
     let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
     let service = Service::number(1).behind([&backend]);
     rig.apply(&[&service])?;
     for (family, protocol) in KINDS {
         let target = SocketAddr::new(service.cluster_ip(family).ip(), 81);
-        refused_at_once(&pod, protocol, target);
+        rig.internal_clients(&pod).iter().for_each(|client| refused_at_once(client, protocol, target));
     }
     Ok(())
 }

@@ -1,16 +1,17 @@
-//! A client outside the cluster reaches a NodePort, and so do pods of the node.
+//! A client outside the cluster reaches a NodePort, and so do pods of the node and the node itself.
 
 use anyhow::Result;
-use svc_lb_common::counters::Program::{
-    TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+use svc_lb_common::counters::Program::{TcUplinkEgress, TcUplinkIngress, XdpUplink};
+use svc_lb_tests::{
+    Host, Rig, Service, SocketLb, Xdp, finishers::assert_internal, manifest::TARGET_PORT, plan::KINDS,
+    with_and_without_xdp,
 };
-use svc_lb_tests::{Host, Rig, Service, Xdp, manifest::TARGET_PORT, plan::KINDS, with_and_without_xdp};
 
 with_and_without_xdp!(
     a_local_backend_sees_the_clients_own_address,
     a_remote_backend_sees_the_nodes_address,
     a_backend_on_the_node_itself_sees_the_clients_own_address,
-    a_pod_reaches_a_node_port_of_its_node,
+    pods_and_the_node_reach_a_node_port_of_the_node,
     a_node_that_masquerades_its_pods_serves_all_the_same,
     the_node_itself_may_call_from_a_port_that_is_a_node_port,
 );
@@ -71,20 +72,24 @@ fn remote_backend_sees_the_node(rig: &Rig, backend: &Host, xdp: Xdp) -> Result<(
     Ok(())
 }
 
-fn a_pod_reaches_a_node_port_of_its_node(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
-    let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
+fn pods_and_the_node_reach_a_node_port_of_the_node(xdp: Xdp) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).socket_lb(SocketLb::On).start()?;
+    let (pod, member) = (rig.pod_outside_the_cgroup("pod")?, rig.pod("member")?);
+    let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
+    let clients = [(&pod, SocketLb::Off), (&member, SocketLb::On), (rig.node(), SocketLb::On)];
     for backend in [&local, &remote] {
         let service = Service::number(1).behind([backend]);
         rig.apply(&[&service])?;
-        for (family, protocol) in KINDS {
+        for ((family, protocol), (client, socket_lb)) in
+            KINDS.into_iter().flat_map(|kind| clients.map(|client| (kind, client)))
+        {
             let work = rig.work_of(|| {
-                let answer = pod.dial(protocol, rig.node_port(&service, family)).ask()?;
-                assert_eq!((answer.by.as_str(), answer.client.ip()), (backend.name(), pod.address(family)));
+                let answer = client.dial(protocol, rig.node_port(&service, family)).ask()?;
+                assert_eq!(answer.by, backend.name());
+                assert_eq!(answer.client.ip(), client.address(family));
                 Ok(())
             })?;
-            assert_eq!(work.forwarded_by(), [TcPodIngress]);
-            assert_eq!(work.replied_by(), [TcPodEgress]);
+            assert_internal(&work, socket_lb, &service, (family, protocol), 1);
         }
     }
     Ok(())

@@ -3,10 +3,11 @@
 use anyhow::Result;
 use std::io;
 use svc_lb::compile::Protocol;
-use svc_lb_common::counters::Program::{
-    TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+use svc_lb_common::counters::Program::{TcUplinkEgress, TcUplinkIngress, XdpUplink};
+use svc_lb_tests::{
+    Host, Rig, Service, SocketLb, Xdp, conversation::Standing, finishers::assert_internal, plan::KINDS,
+    with_and_without_socket_lb, with_and_without_xdp,
 };
-use svc_lb_tests::{Host, Rig, Service, Xdp, conversation::Standing, plan::KINDS, with_and_without_xdp};
 
 with_and_without_xdp!(
     three_hundred_connections_from_outside_reach_three_backends_a_hundred_times_each,
@@ -14,21 +15,25 @@ with_and_without_xdp!(
     a_udp_flow_to_a_removed_backend_chooses_anew_at_once,
 );
 
-#[test]
-fn three_hundred_connections_of_pods_reach_three_backends_a_hundred_times_each() -> Result<()> {
-    let rig = Rig::routed().start()?;
+with_and_without_socket_lb!(three_hundred_connections_of_pods_reach_three_backends_a_hundred_times_each);
+
+fn three_hundred_connections_of_pods_reach_three_backends_a_hundred_times_each(
+    socket_lb: SocketLb,
+) -> Result<()> {
+    let rig = Rig::routed().socket_lb(socket_lb).start()?;
     let pod = rig.pod("pod")?;
     let (one, two, three) = (rig.pod("one")?, rig.pod("two")?, rig.remote_pod("three")?);
     let service = Service::number(1).behind([&one, &two, &three]);
     rig.apply(&[&service])?;
     for (family, protocol) in KINDS {
-        let work = rig.work_of(|| {
-            let tally = pod.dial(protocol, service.cluster_ip(family)).threads(8).times(300)?;
-            assert_eq!(tally, [("one", 100), ("two", 100), ("three", 100)], "{protocol} {family}");
-            Ok(())
-        })?;
-        assert_eq!(work.new_flows(&service, protocol, family), 300);
-        assert_eq!((work.forwarded_by(), work.replied_by()), (vec![TcPodIngress], vec![TcPodEgress]));
+        for client in rig.internal_clients(&pod) {
+            let work = rig.work_of(|| {
+                let tally = client.dial(protocol, service.cluster_ip(family)).threads(8).times(300)?;
+                assert_eq!(tally, [("one", 100), ("two", 100), ("three", 100)], "{protocol} {family}");
+                Ok(())
+            })?;
+            assert_internal(&work, socket_lb, &service, (family, protocol), 300);
+        }
     }
     Ok(())
 }
@@ -57,8 +62,8 @@ fn three_hundred_connections_from_outside_reach_three_backends_a_hundred_times_e
 }
 
 fn connections_stay_when_endpoints_are_added_removed_and_reordered(xdp: Xdp) -> Result<()> {
-    let rig = Rig::routed().xdp(xdp).start()?;
-    let pod = rig.pod("pod")?;
+    let rig = Rig::routed().xdp(xdp).socket_lb(SocketLb::On).start()?;
+    let (pod, member) = (rig.pod_outside_the_cgroup("pod")?, rig.pod("member")?);
     let hosts = [rig.pod("one")?, rig.remote_pod("two")?, rig.pod("three")?, rig.remote_pod("four")?];
     let [one, two, three, four] = &hosts;
     let service = Service::number(1).behind([one, two]);
@@ -67,7 +72,9 @@ fn connections_stay_when_endpoints_are_added_removed_and_reordered(xdp: Xdp) -> 
     for (family, protocol) in KINDS {
         for _ in 0..6 {
             standing.push(Standing::begin(rig.client(), protocol, rig.node_port(&service, family))?);
-            standing.push(Standing::begin(&pod, protocol, service.cluster_ip(family))?);
+            for client in [&pod, &member, rig.node()] {
+                standing.push(Standing::begin(client, protocol, service.cluster_ip(family))?);
+            }
         }
     }
     // Added, reordered, one removed, which its connections outlive, and put back.

@@ -127,10 +127,30 @@ fn a_backend_that_is_asked_directly_answers_by_its_own_address() -> Result<()> {
 }
 
 #[test]
+fn services_with_one_backend_answer_each_by_the_address_that_was_asked_last() -> Result<()> {
+    let rig = start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let services = [1, 2, 3].map(|number| Service::number(number).behind([&backend]));
+    rig.apply(&services.each_ref())?;
+    for (kind, family) in KINDS {
+        for client in [&pod, rig.node()] {
+            let socket = client.unconnected(kind)?;
+            let cluster_ips = services.each_ref().map(|service| service.cluster_ip(family));
+            let targets = cluster_ips.map(|cluster_ip| seen_by(kind, cluster_ip));
+            for target in [0, 1, 0, 1, 2, 2, 1, 0, 2].map(|number| targets[number]) {
+                assert_eq!(answers(&socket, target)?, "backend");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     let rig = start()?;
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.remote_pod("two")?);
-    let (service, steady) = (Service::number(1), Service::number(2).behind([&two]));
+    let third = rig.pod("three")?;
+    let (service, steady) = (Service::number(1), Service::number(2).behind([&third]));
     let with = |backends: &[&Host]| rig.apply(&[&service.behind(backends.iter().copied()), &steady]);
     // A socket's first Service and a further one are remembered in different places.
     let mut sockets = Vec::new();
@@ -144,7 +164,7 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     with(&[&one])?;
     for (socket, _, first) in &sockets {
         if let Some(first) = first {
-            assert_eq!(answers(socket, *first)?, "two");
+            assert_eq!(answers(socket, *first)?, "three");
         }
     }
     for backend in [&one, &two, &one] {
@@ -162,23 +182,25 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     for (socket, target, first) in &sockets {
         assert_eq!(answers(socket, *target)?, "two");
         if let Some(first) = first {
-            assert_eq!(answers(socket, *first)?, "two");
+            assert_eq!(answers(socket, *first)?, "three");
         }
     }
     Ok(())
 }
 
 #[test]
-fn an_exchange_that_was_idle_for_too_long_chooses_anew() -> Result<()> {
+fn an_exchange_that_was_idle_for_too_long_chooses_anew_unless_it_is_connected() -> Result<()> {
     let rig = Rig::routed()
         .socket_lb(SocketLb::On)
         .flag("--conntrack-udp-timeout", "3s")
         .flag("--conntrack-udp-timeout-stream", "3s")
         .start()?;
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.pod("two")?);
-    let service = Service::number(1).behind([&one, &two]);
-    rig.apply(&[&service])?;
+    let (service, other) = (Service::number(1).behind([&one, &two]), Service::number(2).behind([&one]));
+    rig.apply(&[&service, &other])?;
     let target = service.cluster_ip(Family::V4);
+    let connected = pod.udp(target).exchange()?;
+    let answer = connected.ask()?;
     let (busy, client) = (pod.unconnected(Family::V4)?, rig.node());
     let backend = answers(&busy, target)?;
     // Whoever looks at an exchange uses it: each is looked at once.
@@ -192,12 +214,16 @@ fn an_exchange_that_was_idle_for_too_long_chooses_anew() -> Result<()> {
         Ok::<_, anyhow::Error>(rig.counters()?.socket_connections(&service, Protocol::Udp, Family::V4))
     };
     let before = chosen(&rig)?;
-    assert_eq!(before, 401);
+    assert_eq!(before, 402);
     until("an idle exchange chooses anew", SOON, || {
         assert_eq!(answers(&busy, target)?, backend, "a busy exchange stays");
         answers(&idle.pop().context("no idle socket is left")?, target)?;
         Ok((chosen(&rig)? == before + 1).then_some(()))
-    })
+    })?;
+    // It does not even if it speaks to somebody else first.
+    connected.send_to(b"quiet", other.cluster_ip(Family::V4))?;
+    assert_eq!((connected.ask()?, connected.peer()?), (answer, target));
+    Ok(())
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 use svc_lb::compile::Family;
-use svc_lb_common::counters::Program::{self, TcPodEgress, TcPodIngress};
+use svc_lb_common::counters::Program::{self, SockSendmsg4, TcPodEgress, TcPodIngress};
 use svc_lb_tests::{
     Host, Rig, Service, SocketLb,
     calls::{Call, Manner},
@@ -112,8 +112,12 @@ fn what_nobody_serves_is_refused_by_the_call_itself() -> Result<()> {
     for call in Call::all() {
         let no_service = SocketAddr::new(served.cluster_ip(call.address).ip(), 81);
         let targets = [empty.cluster_ip(call.address), rig.node_port(&empty, call.address), no_service];
+        let calls = targets.iter().flat_map(|target| [(&pod, target), (rig.node(), target)]);
+        let is_probe = |client: &Host, target| {
+            client.name() == pod.name() && call.manner == Manner::Connected && target == no_service
+        };
         let work = rig.work_of(|| {
-            for (client, target) in targets.iter().flat_map(|target| [(&pod, target), (rig.node(), target)]) {
+            for (client, target) in calls.filter(|(client, target)| !is_probe(client, **target)) {
                 let start = Instant::now();
                 let error = call.begin(client, *target)?.expect_err("nobody is there");
                 assert_eq!(error.kind(), ConnectionRefused, "{call:?} to {target}: {error}");
@@ -123,6 +127,29 @@ fn what_nobody_serves_is_refused_by_the_call_itself() -> Result<()> {
         })?;
         only(&work, &[]);
         assert_eq!(work.rejected_by(), [call.program()], "{call:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pod_may_connect_a_udp_socket_to_no_service_and_is_refused_when_it_sends() -> Result<()> {
+    let rig = start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    for (socket, family) in [(Family::V4, Family::V4), (Family::V6, Family::V6), (Family::V6, Family::V4)] {
+        let call = Call { manner: Manner::Connected, socket, address: family };
+        let target = call.target(SocketAddr::new(service.cluster_ip(family).ip(), 81));
+        let work = rig.work_of(|| {
+            let exchange = pod.udp(target).exchange()?;
+            assert_eq!(exchange.peer()?, target);
+            assert_eq!(exchange.ask().expect_err("nobody is there").kind(), ConnectionRefused);
+            Ok(())
+        })?;
+        assert_eq!(work.forwarded_by(), []);
+        // To a mapped address the kernel sends by name.
+        let sends_by_name = (socket != family).then_some(SockSendmsg4);
+        assert_eq!(work.rejected_by(), [sends_by_name.unwrap_or(TcPodIngress)], "{call:?}");
     }
     Ok(())
 }

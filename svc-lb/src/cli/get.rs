@@ -64,9 +64,9 @@ pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
 }
 
 fn services(services: &[Service], wide: bool) -> Table {
-    let mut header = vec!["SERVICE", "PROTOCOL", "CLUSTER-IP", "NODE-PORT", "BACKENDS", "FLOWS"];
+    let mut header = vec!["SERVICE", "PROTOCOL", "CLUSTER-IP", "NODE-PORT", "BACKENDS", "CONNECTIONS"];
     if wide {
-        header.extend(["PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID"]);
+        header.extend(["FLOWS", "SOCKETS", "PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID"]);
     }
     let mut table = Table::new(&header);
     for service in services {
@@ -77,10 +77,12 @@ fn services(services: &[Service], wide: bool) -> Table {
             cluster_ips(service),
             node_ports(service),
             service.backends.iter().filter(|backend| !backend.draining).count().to_string(),
-            counters.new_flows.to_string(),
+            counters.connections().to_string(),
         ];
         if wide {
             let counted = [
+                counters.new_flows,
+                counters.socket_connections,
                 counters.forward_packets,
                 counters.forward_bytes,
                 counters.reply_packets,
@@ -299,7 +301,12 @@ mod tests {
                 backend(2, false),
                 Backend { internal: false, draining: true, ..backend(3, false) },
             ],
-            counters: Counters { new_flows: 300, forward_packets: 900, ..Counters::default() },
+            counters: Counters {
+                new_flows: 300,
+                socket_connections: 20,
+                forward_packets: 900,
+                ..Counters::default()
+            },
         }
     }
 
@@ -329,12 +336,15 @@ mod tests {
     #[test]
     fn a_service_is_one_line() {
         let expected = "\
-SERVICE            PROTOCOL   CLUSTER-IP       NODE-PORT   BACKENDS   FLOWS
-default/web:http   TCP        10.96.0.7:8080       30163          2     300
+SERVICE            PROTOCOL   CLUSTER-IP       NODE-PORT   BACKENDS   CONNECTIONS
+default/web:http   TCP        10.96.0.7:8080       30163          2           320
 ";
         assert_eq!(services(&[web()], false).to_string(), expected);
         let wide = services(&[web()], true).to_string();
-        assert!(wide.contains("PACKETS-IN") && wide.contains(" 900 "), "{wide}");
+        let words: Vec<Vec<&str>> = wide.lines().map(|line| line.split_whitespace().collect()).collect();
+        let cell = |title| words[0].iter().position(|it| *it == title).map(|column| words[1][column]);
+        let counted = ["CONNECTIONS", "FLOWS", "SOCKETS", "PACKETS-IN"].map(cell);
+        assert_eq!(counted, ["320", "300", "20", "900"].map(Some));
     }
 
     #[test]
@@ -374,6 +384,7 @@ TCP        10.244.0.9:40000   10.96.0.7:8080   10.244.0.1:80 (removed)   default
     fn the_forms_for_programs() {
         let service = serde_json::to_value(web()).unwrap();
         assert_eq!(service["counters"]["new_flows"], 300);
+        assert_eq!(service["counters"]["socket_connections"], 20);
         assert_eq!(
             service["frontends"][1],
             json!({"address": "192.0.2.1", "port": 30163, "kind": "NodePort"})

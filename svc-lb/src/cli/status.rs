@@ -4,14 +4,14 @@ use super::{Status as Flags, StatusOutput, get, table::Table};
 use crate::{
     dataplane::{
         DataplaneError,
-        view::{Statistics, View},
+        view::{Finished, Statistics, View},
     },
     state_dir::StateDir,
-    status::{Hook, Interface, Status},
+    status::{Hook, Interface, SocketLb, Status},
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt, process::ExitCode};
+use std::{fmt, path::Path, process::ExitCode};
 use svc_lb_common::counters::{DropReason, Program};
 
 /// Everything that `status` knows.
@@ -93,6 +93,7 @@ impl Text<'_> {
             "serving:  service ports: {}, frontends: {}, backends: {}",
             counts.service_ports, counts.frontends, counts.backends
         )?;
+        writeln!(f, "sockets:  {}", sockets(&agent.socket_lb))?;
         if let Some(error) = &agent.error {
             writeln!(f, "error:    {error}")?;
         }
@@ -111,13 +112,30 @@ impl Text<'_> {
     }
 }
 
-/// What the programs counted, and how full the tables are.
+/// Whether processes are sent straight to backends, and if not, why.
+fn sockets(SocketLb { cgroup, reason, programs }: &SocketLb) -> String {
+    let Some(cgroup) = cgroup.as_deref().map(Path::display) else {
+        return if reason.is_empty() { "none yet".to_owned() } else { format!("socket LB is off: {reason}") };
+    };
+    match (programs.is_empty(), reason.is_empty()) {
+        (false, true) => format!("socket LB is on for {cgroup}"),
+        (false, false) => format!("socket LB is on for {cgroup}, but not whole: {reason}"),
+        (true, _) => format!("socket LB is not on for {cgroup}: {reason}"),
+    }
+}
+
+/// What the programs counted, and how full the tables are. Those for sockets that counted nothing are left
+/// out: that they are attached is said above.
 fn statistics(f: &mut fmt::Formatter<'_>, statistics: &Statistics) -> fmt::Result {
     let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED"]);
-    for program in Program::ALL.map(Program::name) {
-        let finished = statistics.programs.get(program).copied().unwrap_or_default();
+    for program in Program::ALL {
+        let name = program.name();
+        let finished = statistics.programs.get(name).copied().unwrap_or_default();
+        if finished == Finished::default() && Program::SOCKETS.contains(&program) {
+            continue;
+        }
         let numbers = [finished.forwarded, finished.replied, finished.rejected, finished.dropped];
-        table.row([program.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
+        table.row([name.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
     }
     write!(f, "\n{table}")?;
 
@@ -170,10 +188,18 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: &[String]) -> fmt::Resul
 mod tests {
     use super::*;
     use crate::{
-        dataplane::view::{Fill, Finished},
-        status::{Attachment, Counts, Node, Role, SocketLb, Sync},
+        dataplane::view::Fill,
+        status::{Attachment, Counts, Node, Role, Sync},
     };
     use std::collections::BTreeMap;
+
+    fn socket_lb(reason: &str, programs: &[Program]) -> SocketLb {
+        SocketLb {
+            cgroup: Some("/sys/fs/cgroup".into()),
+            reason: reason.to_owned(),
+            programs: programs.iter().map(|program| program.name().to_owned()).collect(),
+        }
+    }
 
     fn report() -> Report {
         let started: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -203,13 +229,17 @@ mod tests {
             last_sync: Some(Sync { time: started, microseconds: 1290, writes: 12 }),
             error: None,
             interfaces: vec![uplink],
-            socket_lb: SocketLb::default(),
+            socket_lb: socket_lb("", &Program::SOCKETS),
             findings: vec!["services.yaml:3:1: what".to_owned()],
             not_served: Vec::new(),
         };
         let finished = Finished { forwarded: 300, replied: 299, ..Finished::default() };
         let statistics = Statistics {
-            programs: BTreeMap::from([("tc_uplink_ingress", finished)]),
+            programs: BTreeMap::from([
+                ("tc_uplink_ingress", finished),
+                ("sock_connect4", Finished { forwarded: 5, ..Finished::default() }),
+                ("sock_connect6", Finished::default()),
+            ]),
             drops: BTreeMap::from([("unroutable", 7), ("no-source-port", 0)]),
             tables: BTreeMap::from([("flows_v4".to_owned(), Fill { entries: 600, capacity: 1000 })]),
         };
@@ -224,6 +254,7 @@ svc-lb 0.1.0 on worker (192.0.2.1)
 agent:    running for 90s, pid 42
 sync:     90s ago, 12 writes in 1.2 ms
 serving:  service ports: 1, frontends: 2, backends: 3
+sockets:  socket LB is on for /sys/fs/cgroup
 
 INTERFACE   ROLE     TC    XDP   WHY
 eth0        uplink   tcx   -     default route; no xdp_uplink: another XDP program is attached
@@ -236,6 +267,7 @@ tc_pod_ingress              0         0          0         0
 tc_pod_egress               0         0          0         0
 tc_l3_ingress               0         0          0         0
 tc_l3_egress                0         0          0         0
+sock_connect4               5         0          0         0
 
 DROPPED-FOR   PACKETS
 unroutable          7
@@ -247,6 +279,23 @@ findings:
   services.yaml:3:1: what
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn it_says_which_sockets_are_served_and_if_not_why() {
+        assert_eq!(sockets(&SocketLb::default()), "none yet");
+        let off = "cgroup v2 is not mounted, so the node's own processes are not served";
+        let line = sockets(&SocketLb { reason: off.to_owned(), ..SocketLb::default() });
+        assert_eq!(line, format!("socket LB is off: {off}"));
+        let missing = "sock_recvmsg6 is not attached: Operation not permitted";
+        assert_eq!(
+            sockets(&socket_lb(missing, &Program::SOCKETS[..5])),
+            format!("socket LB is on for /sys/fs/cgroup, but not whole: {missing}")
+        );
+        assert_eq!(
+            sockets(&socket_lb("cannot create the directory", &[])),
+            "socket LB is not on for /sys/fs/cgroup: cannot create the directory"
+        );
     }
 
     #[test]

@@ -94,6 +94,13 @@ pub struct Counters {
     pub reply_bytes: u64,
 }
 
+impl Counters {
+    /// Connections and exchanges of UDP, whichever way clients were sent to a backend.
+    pub fn connections(&self) -> u64 {
+        self.new_flows.saturating_add(self.socket_connections)
+    }
+}
+
 impl From<ServiceCounters> for Counters {
     fn from(counters: ServiceCounters) -> Self {
         let ServiceCounters {
