@@ -1,6 +1,6 @@
 //! Which processor a thread runs on, and for how long.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     time::{ClockId, clock_gettime},
@@ -8,19 +8,18 @@ use nix::{
 };
 use std::time::Duration;
 
-/// Keeps the calling thread, and threads that it starts, on one of the processors that it may use: the first,
-/// the second and so on, round and round.
-pub fn pin(number: usize) -> Result<()> {
-    let usable = sched_getaffinity(Pid::from_raw(0))?;
-    let processors: Vec<usize> =
-        (0..CpuSet::count()).filter(|&one| usable.is_set(one).unwrap_or(false)).collect();
+/// Keeps the calling thread on the last of the processors that it may use: the first one often has more
+/// interrupts to serve.
+pub fn stay_on_one() -> Result<()> {
+    let this_thread = Pid::from_raw(0);
+    let usable = sched_getaffinity(this_thread)?;
+    let last = (0..CpuSet::count()).rev().find(|&one| usable.is_set(one).unwrap_or(false));
     let mut only = CpuSet::new();
-    only.set(processors[number % processors.len()])?;
-    Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
+    only.set(last.context("a thread that may run nowhere")?)?;
+    Ok(sched_setaffinity(this_thread, &only)?)
 }
 
-/// How long the calling thread has been running. Time in which other threads had its processor is no part of
-/// it.
+/// How long the calling thread has been running. Time in which others had its processor is no part of it.
 pub fn time_of_thread() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }

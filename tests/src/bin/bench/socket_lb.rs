@@ -7,7 +7,7 @@ mod reconnect;
 use crate::{
     report::Group,
     rounds::Effort,
-    traffic::{PORT, Server},
+    traffic::{Connection, Listener, PORT},
 };
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
@@ -18,6 +18,9 @@ use svc_lb_tests::{Host, Rig, Service, rig::SocketLb};
 /// Measures everything.
 pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
     let scene = Scene::build()?;
+    if std::env::var("ONLYC").is_ok() {
+        return connections::measure(&scene, effort, done);
+    }
     reconnect::measure(&scene, effort, done)?;
     established::measure(&scene, effort, done)?;
     connections::measure(&scene, effort, done)
@@ -29,7 +32,7 @@ struct Scene {
     client: Host,
     backend: Host,
     service: Service,
-    _server: Server,
+    listener: Listener,
 }
 
 /// Whether a socket belongs to the cgroup whose sockets svc-lb balances.
@@ -46,10 +49,10 @@ impl Scene {
         let rig = Rig::routed().with_offloads().socket_lb(SocketLb::On).quiet().start()?;
         let (client, backend) =
             (rig.pod_outside_the_cgroup("client")?, rig.pod_outside_the_cgroup("backend")?);
-        let server = Server::start(backend.namespace())?;
+        let listener = Listener::start(backend.namespace())?;
         let service = Service::number(1).and(&backend, PORT);
         rig.apply(&[&service])?;
-        Ok(Self { rig, client, backend, service, _server: server })
+        Ok(Self { rig, client, backend, service, listener })
     }
 
     /// The backend's own address.
@@ -82,7 +85,7 @@ impl Scene {
             let work = self.rig.work_of(|| {
                 self.client(
                     socket,
-                    || Ok(crate::traffic::Connection::open(self.cluster_ip(family))?.ask()?),
+                    || Ok(Connection::open(self.cluster_ip(family), &self.listener)?.ask()?),
                 )?;
                 Ok(())
             })?;

@@ -1,119 +1,100 @@
-//! A TCP server, and clients that exchange as little with it, or as much, as they like.
+//! TCP connections whose two ends are in the hands of one thread.
 //!
-//! A request is a number of eight bytes in network byte order, and that many bytes. The answer is one byte.
+//! Between veths the kernel carries a packet all the way to the other end while its sender waits. So the thread
+//! finds what it sent at the other end at once, and all the time goes to what is measured: none to waking
+//! another thread, which takes longer than everything else and never equally long.
 
-use anyhow::{Context, Result};
-use nix::sys::socket::{self, Shutdown};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use anyhow::{Context, Result, ensure};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, Read, Write},
-    net::{Ipv6Addr, SocketAddr, TcpStream},
-    os::fd::AsRawFd,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 use svc_lb_tests::Namespace;
 
-/// The port that servers serve.
+/// The port that listeners listen at.
 pub const PORT: u16 = 9000;
 
-/// How many connections a server serves at the same time.
-const WORKERS: usize = 16;
+/// How long anything may take. It is less than the kernel waits before it sends a SYN once more (RFC 6298): a
+/// packet that is lost is an error.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 /// How much is written and read at once.
 const CHUNK: usize = 1 << 18;
 
-/// How long a client waits for anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Where connections are accepted, by whichever thread opens them.
+pub struct Listener(Socket);
 
-/// A running server; stopped on drop.
-pub struct Server(Arc<Socket>);
-
-impl Server {
-    /// Starts one on every address of a namespace, in both families.
+impl Listener {
+    /// Listens at [`PORT`] of every address of a namespace, in both families.
     pub fn start(namespace: &Namespace) -> Result<Self> {
-        let start = || -> io::Result<Self> {
-            if let Ok(p) = std::env::var("PINS") {
-                crate::processor::pin(p.parse().unwrap()).unwrap();
-            }
-            let listener = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
-            listener.set_only_v6(false)?;
-            listener.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)).into())?;
-            listener.listen(4096)?;
-            let listener = Arc::new(listener);
-            for _ in 0..WORKERS {
-                let listener = Arc::clone(&listener);
-                thread::spawn(move || {
-                    let mut chunk = vec![0; CHUNK];
-                    while let Ok((connection, _)) = listener.accept() {
-                        // It ends when its client ends it, by a reset as often as not.
-                        let _ = serve(connection.into(), &mut chunk);
-                    }
-                });
-            }
-            Ok(Self(listener))
+        let listen = || -> io::Result<Self> {
+            let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_only_v6(false)?;
+            socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)).into())?;
+            // The sockets of accepted connections inherit it.
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.listen(1)?;
+            Ok(Self(socket))
         };
-        namespace.enter(start).with_context(|| format!("cannot serve port {PORT}"))
+        namespace.enter(listen).with_context(|| format!("cannot listen at port {PORT}"))
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // This wakes the workers that wait for a connection.
-        let _ = socket::shutdown(self.0.as_raw_fd(), Shutdown::Both);
-    }
-}
-
-fn serve(mut connection: TcpStream, chunk: &mut [u8]) -> io::Result<()> {
-    let mut length = [0; 8];
-    loop {
-        connection.read_exact(&mut length)?;
-        let mut left = u64::from_be_bytes(length);
-        while left > 0 {
-            let most = left.min(CHUNK as u64) as usize;
-            match connection.read(&mut chunk[..most])? {
-                0 => return Ok(()),
-                received => left -= received as u64,
-            }
-        }
-        connection.write_all(&[0])?;
-    }
-}
-
-/// A client's connection, which ends with a reset: a close would leave the client's port in TIME_WAIT, and
+/// Both ends of a connection, which ends with a reset: a close would leave the client's port in TIME_WAIT, and
 /// after some ten thousand connections there would be no more ports.
-pub struct Connection(TcpStream);
+pub struct Connection {
+    // Dropped first, and with it the connection.
+    client: Socket,
+    server: Socket,
+}
 
 impl Connection {
-    /// Connects to an address.
-    pub fn open(target: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(target)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-        Ok(Self(stream))
+    /// Connects to an address that leads to a listener.
+    pub fn open(target: SocketAddr, listener: &Listener) -> Result<Self> {
+        let client = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+        client.set_linger(Some(Duration::ZERO))?;
+        client.set_read_timeout(Some(PATIENCE))?;
+        // connect() minds this one.
+        client.set_write_timeout(Some(PATIENCE))?;
+        client.connect(&target.into()).with_context(|| format!("cannot connect to {target}"))?;
+        let (server, _) = listener.0.accept().with_context(|| format!("{target} led to nobody"))?;
+        Ok(Self { client, server })
     }
 
-    /// Asks, and returns how long the answer took.
-    pub fn ask(&mut self) -> io::Result<Duration> {
-        let start = Instant::now();
-        self.0.write_all(&0_u64.to_be_bytes())?;
-        self.0.read_exact(&mut [0])?;
-        Ok(start.elapsed())
+    /// A request and its answer, a byte each.
+    pub fn ask(&mut self) -> io::Result<()> {
+        self.client.write_all(&[0])?;
+        self.server.read_exact(&mut [0])?;
+        self.server.write_all(&[0])?;
+        self.client.read_exact(&mut [0])
     }
 
-    /// Sends that many bytes, and returns how long it took until the server had them all.
-    pub fn send(&mut self, bytes: u64) -> io::Result<Duration> {
-        let chunk = vec![0; CHUNK];
-        let start = Instant::now();
-        self.0.write_all(&bytes.to_be_bytes())?;
-        let mut left = bytes;
-        while left > 0 {
-            let length = left.min(CHUNK as u64);
-            self.0.write_all(&chunk[..length as usize])?;
-            left -= length;
+    /// Moves that many bytes to the server.
+    pub fn send(&mut self, bytes: u64) -> Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        let (mut to_send, mut to_receive) = (bytes, bytes);
+        self.client.set_nonblocking(true)?;
+        self.server.set_nonblocking(true)?;
+        while to_receive > 0 {
+            let most = to_send.min(CHUNK as u64) as usize;
+            if most > 0 {
+                to_send -= if_ready(self.client.write(&chunk[..most]))?;
+            }
+            let received = if_ready(self.server.read(&mut chunk))?;
+            ensure!(received <= to_receive, "more arrived than was sent");
+            to_receive -= received;
         }
-        self.0.read_exact(&mut [0])?;
-        Ok(start.elapsed())
+        self.client.set_nonblocking(false)?;
+        Ok(self.server.set_nonblocking(false)?)
+    }
+}
+
+/// How many bytes were moved; none, if the socket was not ready for any.
+fn if_ready(moved: io::Result<usize>) -> io::Result<u64> {
+    match moved {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        moved => moved.map(|bytes| bytes as u64),
     }
 }

@@ -4,17 +4,14 @@ use super::{Scene, Socket};
 use crate::{
     kube_proxy,
     measurement::{Measurement, Unit},
+    processor,
     report::Group,
     rounds::{Effort, interleaved},
-    traffic::{Connection, PORT, Server},
+    traffic::{Connection, Listener, PORT},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use ipnet::IpNet;
-use std::{
-    net::SocketAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 use svc_lb::compile::Family;
 use svc_lb_tests::{
     Host, Service, Topology,
@@ -28,9 +25,6 @@ const ROUNDS: usize = 30;
 /// How long connections are made each round.
 const LEG: Duration = Duration::from_millis(200);
 
-/// Clients at the same time: both processors of a small machine are busy all the time.
-const CLIENTS: usize = 6;
-
 /// How fast socket LB must be, direct connections being 1.
 const LEAST_SPEED: f64 = 0.95;
 
@@ -40,13 +34,18 @@ const LEAST_SPEED_BESIDE_NFTABLES: f64 = 1.1;
 /// Measures it in both families.
 pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
     let nftables = Nftables::build()?;
+    let packets = scene.rig.pod_outside_the_cgroup("packets")?;
     for family in FAMILIES {
-        let (backend, cluster_ip) = (scene.backend(family), scene.cluster_ip(family));
+        let (backend, cluster_ip, listener) =
+            (scene.backend(family), scene.cluster_ip(family), &scene.listener);
         let values = interleaved(effort.rounds(ROUNDS), |variant| match variant {
-            0 | 1 => scene.client(Socket::Outside, || rate(backend)),
-            2 => scene.client(Socket::Inside, || rate(cluster_ip)),
-            3 => scene.client(Socket::Outside, || rate(cluster_ip)),
-            _ => nftables.client.namespace().enter(|| rate(nftables.service.cluster_ip(family))),
+            0 | 1 => scene.client(Socket::Outside, || rate(backend, listener)),
+            2 => scene.client(Socket::Inside, || rate(cluster_ip, listener)),
+            3 => packets.namespace().enter(|| rate(cluster_ip, listener)),
+            _ => nftables
+                .client
+                .namespace()
+                .enter(|| rate(nftables.service.cluster_ip(family), &nftables.listener)),
         })?;
         done(group(family, values));
     }
@@ -68,25 +67,18 @@ fn group(family: Family, [direct, again, socket_lb, tc, nftables]: [Vec<f64>; 5]
     }
 }
 
-/// How many connections a second the clients make together. One that fails ends the measurement.
-fn rate(target: SocketAddr) -> Result<f64> {
-    let start = Instant::now();
-    let clients = || -> Result<u32> {
-        let mut connections = 0;
-        while start.elapsed() < LEG {
-            Connection::open(target)?.ask()?;
-            connections += 1;
+/// How many connections a second one processor makes. One that fails ends the measurement.
+fn rate(target: SocketAddr, listener: &Listener) -> Result<f64> {
+    processor::stay_on_one()?;
+    let (start, mut connections) = (processor::time_of_thread()?, 0_u32);
+    loop {
+        Connection::open(target, listener)?.ask()?;
+        connections += 1;
+        let took = processor::time_of_thread()? - start;
+        if took > LEG {
+            return Ok(f64::from(connections) / took.as_secs_f64());
         }
-        Ok(connections)
-    };
-    let connections = thread::scope(|scope| {
-        let threads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(clients)).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, Result<u32>>| {
-            thread.join().map_err(|_| anyhow!("a client panicked"))?
-        };
-        threads.into_iter().map(join).sum::<Result<u32>>()
-    })?;
-    Ok(f64::from(connections) / start.elapsed().as_secs_f64())
+    }
 }
 
 /// The same pods and the same Service on a node without svc-lb, where nftables translates as kube-proxy would
@@ -96,14 +88,14 @@ struct Nftables {
     service: Service,
     _backend: Host,
     _network: Network,
-    _server: Server,
+    listener: Listener,
 }
 
 impl Nftables {
     fn build() -> Result<Self> {
         let network = Network::build(Topology::Routed, true)?;
         let (client, backend) = (network.pod("client")?, network.pod("backend")?);
-        let server = Server::start(backend.namespace())?;
+        let listener = Listener::start(backend.namespace())?;
         let service = Service::number(1).and(&backend, PORT);
         for family in FAMILIES {
             let cluster = kube_proxy::Cluster {
@@ -119,7 +111,7 @@ impl Nftables {
             };
             kube_proxy::load(network.node.namespace(), &cluster, &[port])?;
         }
-        Ok(Self { client, service, _backend: backend, _network: network, _server: server })
+        Ok(Self { client, service, _backend: backend, _network: network, listener })
     }
 }
 

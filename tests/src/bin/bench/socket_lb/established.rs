@@ -24,9 +24,11 @@ const LEG: Duration = Duration::from_millis(400);
 /// Requests before latency is measured.
 const FIRST_REQUESTS: usize = 500;
 
-/// Bytes that are sent before throughput is measured, to open the windows and to see how many bytes take
-/// [`LEG`].
-const FIRST_BYTES: u64 = 200_000_000;
+/// Bytes before throughput is measured: they open the windows.
+const FIRST_BYTES: u64 = 100_000_000;
+
+/// Bytes that are sent between two looks at the clock.
+const BYTES: u64 = 20_000_000;
 
 /// How fast it must be, a direct connection being 1.
 const LEAST_SPEED: f64 = 0.95;
@@ -39,10 +41,13 @@ pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Re
             (Socket::Outside, scene.backend(family)),
             (Socket::Inside, scene.cluster_ip(family)),
         ];
-        let mut measure = |name: &str, unit, leg: fn(SocketAddr) -> Result<f64>| -> Result<()> {
+        let mut measure = |name: &str, unit, leg: fn(Connection) -> Result<f64>| -> Result<()> {
             let values = interleaved(effort.rounds(ROUNDS), |variant| {
                 let (socket, target): (Socket, SocketAddr) = variants[variant];
-                scene.client(socket, || leg(target))
+                scene.client(socket, || {
+                    processor::stay_on_one()?;
+                    leg(Connection::open(target, &scene.listener)?)
+                })
             })?;
             done(group(format!("{name} of an established TCP connection, {family}"), unit, values));
             Ok(())
@@ -62,29 +67,29 @@ fn group(title: String, unit: Unit, [direct, again, socket_lb]: [Vec<f64>; 3]) -
 }
 
 /// The median time of a request, in microseconds.
-fn latency(target: SocketAddr) -> Result<f64> {
-    if let Ok(p) = std::env::var("PINL") {
-        processor::pin(p.parse()?)?;
-    }
-    let mut connection = Connection::open(target)?;
+fn latency(mut connection: Connection) -> Result<f64> {
     for _ in 0..FIRST_REQUESTS {
         connection.ask()?;
     }
     let (start, mut times) = (Instant::now(), Vec::new());
     while start.elapsed() < LEG {
-        times.push(connection.ask()?.as_secs_f64() * 1e6);
+        let asked = Instant::now();
+        connection.ask()?;
+        times.push(asked.elapsed().as_secs_f64() * 1e6);
     }
     Ok(median(times.into_iter()))
 }
 
 /// Gigabits a second.
-fn throughput(target: SocketAddr) -> Result<f64> {
-    if let Ok(p) = std::env::var("PINT") {
-        processor::pin(p.parse()?)?;
+fn throughput(mut connection: Connection) -> Result<f64> {
+    connection.send(FIRST_BYTES)?;
+    let (start, mut sent) = (processor::time_of_thread()?, 0);
+    loop {
+        connection.send(BYTES)?;
+        sent += BYTES;
+        let took = processor::time_of_thread()? - start;
+        if took > LEG {
+            return Ok(sent as f64 * 8e-9 / took.as_secs_f64());
+        }
     }
-    let mut connection = Connection::open(target)?;
-    connection.send(FIRST_BYTES / 4)?;
-    let first = connection.send(FIRST_BYTES)?;
-    let bytes = (FIRST_BYTES as f64 * LEG.as_secs_f64() / first.as_secs_f64()) as u64;
-    Ok(bytes as f64 * 8e-9 / connection.send(bytes)?.as_secs_f64())
 }

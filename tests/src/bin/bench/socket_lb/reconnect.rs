@@ -37,7 +37,7 @@ pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Re
         ];
         // One thread makes all calls: only the sockets differ.
         let values = scene.client(Socket::Outside, || {
-            processor::pin(0)?;
+            processor::stay_on_one()?;
             interleaved::<4>(effort.rounds(ROUNDS), |variant| calls[variant].time())
         })?;
         done(group(family, values));
