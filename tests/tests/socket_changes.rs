@@ -88,14 +88,21 @@ impl Conversations {
     }
 }
 
-/// UDP sockets that speak to a backend by its own address.
-fn directly(clients: &[&Host], backend: &Host) -> Result<Vec<Exchange>> {
-    let by = |(client, family): (&Host, Family)| {
-        let exchange = client.udp((backend.address(family), TARGET_PORT).into()).exchange()?;
-        exchange.ask()?;
-        Ok(exchange)
-    };
-    clients.iter().flat_map(|client| FAMILIES.map(|family| (*client, family))).map(by).collect()
+/// UDP sockets that speak to a backend by its own address: some from the beginning, some after they spoke to a
+/// Service.
+fn directly(clients: &[&Host], backend: &Host, service: &Service) -> Result<Vec<Exchange>> {
+    let mut exchanges = Vec::new();
+    for (client, family) in clients.iter().flat_map(|client| FAMILIES.map(|family| (client, family))) {
+        let address = (backend.address(family), TARGET_PORT).into();
+        exchanges.push(client.udp(address).exchange()?);
+        for _ in 0..2 {
+            let turned = client.udp(service.cluster_ip(family)).exchange()?;
+            turned.ask()?;
+            turned.turn_to(address)?;
+            exchanges.push(turned);
+        }
+    }
+    Ok(exchanges)
 }
 
 #[test]
@@ -106,7 +113,7 @@ fn udp_sockets_of_an_endpoint_that_goes_get_an_error_and_nothing_else_does() -> 
     let (service, other) = (Service::number(1), Service::number(2).behind([&goes]));
     rig.apply(&[&service.behind([&stays, &goes]), &other])?;
     let conversations = Conversations::begin(&clients, &service)?;
-    let direct = directly(&clients, &goes)?;
+    let direct = directly(&clients, &goes, &service)?;
     // The same endpoint of another Service is another backend.
     let of_other = pod.udp(other.cluster_ip(Family::V4)).exchange()?;
     of_other.ask()?;
@@ -128,12 +135,13 @@ fn udp_sockets_of_a_service_that_is_deleted_get_an_error() -> Result<()> {
     let clients = [&pod, rig.node()];
     let (service, other) = (Service::number(1).behind([&backend]), Service::number(2).behind([&steady]));
     rig.apply(&[&service, &other])?;
-    let exchanges = |service: &Service| {
+    let exchanges = |service: &Service, count: usize| {
         let by = |(client, target): (&Host, SocketAddr)| client.udp(target).exchange();
         let calls = clients.iter().flat_map(|client| targets(service).map(|target| (*client, target)));
-        calls.map(by).collect::<Result<Vec<_>, _>>()
+        calls.cycle().take(count).map(by).collect::<Result<Vec<_>, _>>()
     };
-    let (of_service, of_other) = (exchanges(&service)?, exchanges(&other)?);
+    // So many that the kernel does not name all of them at once.
+    let (of_service, of_other) = (exchanges(&service, 240)?, exchanges(&other, 6)?);
     // Resolvers wait for their answer already when it happens.
     thread::scope(|scope| -> Result<()> {
         let waiting: Vec<_> =
