@@ -190,6 +190,9 @@ fn an_endpoint_that_terminates_keeps_its_sockets_until_it_is_gone() -> Result<()
         assert_eq!(pod.dial(protocol, service.cluster_ip(family)).times(4)?, [("stays", 4)]);
     }
     conversations.go_on()?;
+    rig.stop_agent(Signal::SIGKILL)?;
+    rig.start_agent()?;
+    conversations.go_on()?;
     rig.apply(&[&service.behind([&stays])])?;
     conversations.learn_that_it_is_gone("goes")
 }
