@@ -6,7 +6,10 @@ use nix::sys::signal::Signal;
 use std::{
     io::ErrorKind::{ConnectionAborted, PermissionDenied},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +24,7 @@ use svc_lb_tests::{
     load,
     manifest::TARGET_PORT,
     plan::{FAMILIES, KINDS, mapped},
+    wait::until,
 };
 
 /// How soon a socket learns that its backend is gone.
@@ -257,6 +261,50 @@ fn five_hundred_rewrites_under_load_fail_no_connect_and_mislead_none() -> Result
     Ok(())
 }
 
+#[test]
+fn no_udp_socket_stays_with_an_endpoint_that_goes_while_it_connects() -> Result<()> {
+    let rig = start()?;
+    let pod = rig.pod("pod")?;
+    let backends = [rig.pod("one")?, rig.pod("other")?];
+    let service = Service::number(1);
+    rig.apply(&[&service.behind(&backends[..1])])?;
+    let dial = pod.udp(service.cluster_ip(Family::V4));
+    for backend in backends.iter().rev().cycle().take(10) {
+        let (over, connected) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let exchanges = thread::scope(|scope| -> Result<Vec<Exchange>> {
+            let connecting = scope.spawn(|| {
+                let mut exchanges = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    exchanges.push(dial.exchange()?);
+                    connected.store(exchanges.len(), Ordering::Relaxed);
+                }
+                Ok(exchanges)
+            });
+            let some = || Ok((connected.load(Ordering::Relaxed) > 10).then_some(()));
+            let begun = until("some sockets are connected", SOON, some);
+            let changed = begun.and_then(|()| rig.apply(&[&service.behind([backend])]));
+            over.store(true, Ordering::Relaxed);
+            changed?;
+            connecting.join().expect("no panic")
+        })?;
+        let mut closed = 0;
+        for exchange in &exchanges {
+            closed += until("a socket of the endpoint that is gone is closed", SOON, || {
+                match exchange.ask() {
+                    Ok(answer) => Ok((answer.by == backend.name()).then_some(0)),
+                    // To send is an error of another kind: the socket has no peer any more.
+                    Err(_) => {
+                        assert_eq!(exchange.await_error()?.kind(), ConnectionAborted);
+                        Ok(Some(1))
+                    }
+                }
+            })?;
+        }
+        assert!(closed > 10, "{closed} of {} sockets", exchanges.len());
+    }
+    Ok(())
+}
+
 /// Which program serves a pod.
 fn serves(rig: &Rig, pod: &Host, service: &Service, family: Family) -> Result<Vec<Program>> {
     let work = rig.work_of(|| Ok(pod.tcp(service.cluster_ip(family)).ask().map(drop)?))?;
@@ -275,7 +323,9 @@ fn at_the_next_start_sockets_of_another_cgroup_are_served_or_none() -> Result<()
     let starts = [(Some(&own), by_socket, by_packet), (Some(&other), by_packet, by_socket)];
     let mut standing = Vec::new();
     for (family, protocol) in KINDS {
-        standing.push(Standing::begin(&pod, protocol, service.cluster_ip(family))?);
+        for client in [&pod, &moved] {
+            standing.push(Standing::begin(client, protocol, service.cluster_ip(family))?);
+        }
     }
     for (cgroup, of_pod, of_moved) in starts.into_iter().cycle().take(3).chain([(None, by_packet, by_packet)])
     {
