@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use std::{fs, net::SocketAddr, time::Duration};
-use svc_lb_tests::{Host, Rig, wait::until};
+use svc_lb_tests::{Host, Rig, SocketLb, wait::until};
 
 /// The Service's manifest.
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hostname.yaml");
@@ -23,22 +23,27 @@ const REQUESTS: usize = 6;
 
 fn main() -> Result<()> {
     println!("One node, three Pods, another Pod and a client outside, made of network namespaces.\n");
-    let rig = Rig::routed().quiet().switch("--detach-on-exit").start()?;
+    let rig = Rig::routed().socket_lb(SocketLb::On).quiet().switch("--detach-on-exit").start()?;
     let pods = PODS.into_iter().map(|name| rig.pod(name)).collect::<Result<Vec<_>>>()?;
     pods.iter().try_for_each(|pod| pod.serve(TARGET_PORT))?;
-    let pod = rig.pod("client-pod")?;
+    let pod = rig.pod_outside_the_cgroup("client-pod")?;
     let manifest = fs::read_to_string(EXAMPLE).with_context(|| EXAMPLE.to_owned())?;
     let cluster_ip = serve(&rig, &manifest, PODS.len())?;
     let node_port = SocketAddr::new(rig.node().addresses().v4.into(), NODE_PORT);
 
     println!("$ svc-lb run --services examples/hostname.yaml\n");
-    println!("  request   from a Pod to the ClusterIP   from outside to the NodePort");
-    println!("            {cluster_ip:<29} {node_port}");
-    ask(&pod, cluster_ip, rig.client(), node_port, 1)?;
+    let clients = [(&pod, cluster_ip), (rig.client(), node_port), (rig.node(), cluster_ip)];
+    println!("  request   from a Pod to the ClusterIP   from outside to the NodePort   from the node itself");
+    println!("            {cluster_ip:<29} {node_port:<30} {cluster_ip}");
+    ask(clients, 1)?;
 
     println!("\n  Now {REMOVED} is taken out of the file:\n");
     serve(&rig, &without(&manifest, REMOVED), PODS.len() - 1)?;
-    ask(&pod, cluster_ip, rig.client(), node_port, REQUESTS + 1)?;
+    ask(clients, REQUESTS + 1)?;
+    println!(
+        "\n  The node's own process was sent straight to the Pods when it connected: none of its packets"
+    );
+    println!("  was translated.");
 
     rig.stop_agent(Signal::SIGTERM)?;
     println!("\nAll of it is removed again.");
@@ -60,15 +65,17 @@ fn without(manifest: &str, pod: &str) -> String {
     documents.collect::<Vec<_>>().join("---\n")
 }
 
-/// Shows who answers, a line a request. One column is asked after the other: both take turns with the
+/// Shows who answers, a line a request. One column is asked after the other: all take turns with the
 /// same Pods.
-fn ask(pod: &Host, cluster_ip: SocketAddr, client: &Host, node_port: SocketAddr, first: usize) -> Result<()> {
-    let answers = |host: &Host, target| {
-        (0..REQUESTS).map(|_| Ok(host.tcp(target).ask()?.by)).collect::<Result<Vec<String>>>()
-    };
-    let (inside, outside) = (answers(pod, cluster_ip)?, answers(client, node_port)?);
-    for (number, (inside, outside)) in (first..).zip(inside.iter().zip(outside)) {
-        println!("  {number:>7}   {inside:<29} {outside}");
+fn ask(clients: [(&Host, SocketAddr); 3], first: usize) -> Result<()> {
+    let mut columns = Vec::new();
+    for (host, target) in clients {
+        let answers = (0..REQUESTS).map(|_| Ok(host.tcp(target).ask()?.by));
+        columns.push(answers.collect::<Result<Vec<String>>>()?);
+    }
+    for row in 0..REQUESTS {
+        let [inside, outside, node] = [0, 1, 2].map(|column| &columns[column][row]);
+        println!("  {:>7}   {inside:<29} {outside:<30} {node}", first + row);
     }
     Ok(())
 }

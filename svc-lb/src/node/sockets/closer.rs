@@ -88,3 +88,36 @@ fn work(requests: &Receiver<()>, look: impl Fn()) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc::channel, time::Instant};
+
+    #[test]
+    fn whoever_asks_has_a_look_at_once_and_another_one_later() {
+        let (requests, requested) = sync_channel(1);
+        let (looks, looked) = channel();
+        let worker = thread::spawn(move || {
+            work(&requested, || looks.send(Instant::now()).expect("somebody counts"));
+        });
+        let asked = Instant::now();
+        requests.send(()).expect("a worker");
+        let first = looked.recv().expect("a look");
+        assert!(first - asked < AGAIN);
+        let second = looked.recv().expect("another look");
+        assert!(second - first >= AGAIN);
+        drop(requests);
+        worker.join().expect("the end");
+        assert_eq!(looked.try_iter().count(), 0, "nobody has asked for more");
+    }
+
+    #[test]
+    fn where_nobody_can_tell_what_is_lost_there_is_a_problem() {
+        let error = DataplaneError::Object("no program".to_owned());
+        let closer = Closer::start(Err(error)).expect("no thread is needed");
+        closer.look();
+        let problem = closer.problem().expect("a problem");
+        assert!(problem.starts_with("UDP sockets of removed endpoints are not closed: "), "{problem}");
+    }
+}

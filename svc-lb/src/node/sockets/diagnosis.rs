@@ -74,3 +74,58 @@ fn read(mut datagram: &[u8], sockets: &mut Vec<Socket>) -> io::Result<bool> {
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtnetlink::packet_core::{NLMSG_DONE, NLMSG_ERROR};
+
+    const SOCKET: u16 = 20;
+
+    fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.resize(16, 0);
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn socket() -> Vec<u8> {
+        let mut payload = [0; 74];
+        payload[0] = libc::AF_INET as u8;
+        message(SOCKET, &payload)
+    }
+
+    /// Whether the last answer was there, and how many sockets were.
+    fn read(messages: &[Vec<u8>]) -> Result<(bool, usize), Option<i32>> {
+        let mut sockets = Vec::new();
+        let last = super::read(&messages.concat(), &mut sockets).map_err(|error| error.raw_os_error())?;
+        Ok((last, sockets.len()))
+    }
+
+    #[test]
+    fn answers_come_in_several_messages_and_datagrams() {
+        let done = message(NLMSG_DONE, &0_i32.to_ne_bytes());
+        assert_eq!(read(&[socket(), socket()]), Ok((false, 2)));
+        assert_eq!(read(&[socket(), done.clone()]), Ok((true, 1)));
+        assert_eq!(read(&[done]), Ok((true, 0)));
+        assert_eq!(read(&[message(NLMSG_ERROR, &[0; 20])]), Ok((true, 0)), "an acknowledgement");
+    }
+
+    #[test]
+    fn an_error_is_the_kernels() {
+        let refused = (-libc::EOPNOTSUPP).to_ne_bytes();
+        assert_eq!(read(&[socket(), message(NLMSG_DONE, &refused)]), Err(Some(libc::EOPNOTSUPP)));
+        assert_eq!(read(&[message(NLMSG_ERROR, &refused)]), Err(Some(libc::EOPNOTSUPP)));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error() {
+        let socket = socket();
+        assert_eq!(
+            super::read(&socket[..60], &mut Vec::new()).map_err(|error| error.kind()),
+            Err(io::ErrorKind::Other)
+        );
+    }
+}

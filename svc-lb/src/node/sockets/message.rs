@@ -150,3 +150,60 @@ impl NetlinkDeserializable for Socket {
         Ok(Self { family, id })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    /// An answer about a socket that is connected to port 53 of an address.
+    fn answer(family: Family, destination: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![family as u8, 1, 0, 0, 0xc0, 0x01, 0, 53];
+        bytes.extend([0; 16]);
+        bytes.extend(destination);
+        bytes.resize(40, 0);
+        for word in [0_u32, 0x89ab_cdef, 0x0123_4567] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.resize(72, 0);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Socket, DecodeError> {
+        Socket::deserialize(&NetlinkHeader::default(), bytes)
+    }
+
+    #[test]
+    fn a_socket_tells_its_cookie_and_where_it_is_connected_to() {
+        let v4 = Ipv4Addr::new(10, 0, 0, 1);
+        let socket = read(&answer(Family::V4, &v4.octets())).expect("a socket");
+        assert_eq!(socket.cookie(), 0x0123_4567_89ab_cdef);
+        assert_eq!(socket.remote(), Remote::new(Ipv4::from(v4).mapped(), Be16::new(53)));
+        let mapped = read(&answer(Family::V6, &v4.to_ipv6_mapped().octets())).expect("a socket");
+        assert_eq!(mapped.remote(), socket.remote());
+        let v6 = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+        let socket = read(&answer(Family::V6, &v6.octets())).expect("a socket");
+        assert_eq!(socket.remote(), Remote::new(v6.into(), Be16::new(53)));
+    }
+
+    #[test]
+    fn a_socket_is_closed_as_the_one_that_was_told_of() {
+        let mut bytes = answer(Family::V6, &[1; 16]);
+        let close = Request::Close(read(&bytes).expect("a socket"));
+        let mut request = vec![0; close.buffer_len()];
+        close.serialize(&mut request);
+        assert_eq!(request[..2], [libc::AF_INET6 as u8, libc::IPPROTO_UDP as u8]);
+        assert_eq!(request[8..], bytes[4..52], "ports, addresses, interface and cookie");
+        // What follows may be longer in another version of the kernel.
+        bytes.extend([8, 0, 15, 0, 0, 0, 0, 0]);
+        assert!(read(&bytes).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_refused() {
+        assert!(read(&answer(Family::V4, &[])[..71]).is_err());
+        let mut other = answer(Family::V4, &[]);
+        other[0] = libc::AF_UNIX as u8;
+        assert!(read(&other).is_err());
+    }
+}

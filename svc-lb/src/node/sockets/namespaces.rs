@@ -36,16 +36,20 @@ fn list(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Opens a namespace unless it is known.
-fn open_unknown(path: &Path, known: &mut HashSet<(u64, u64)>) -> Option<File> {
-    // Most threads are where others are: this is quicker than to open it.
-    let metadata = fs::metadata(path).ok()?;
-    if known.contains(&(metadata.dev(), metadata.ino())) {
+/// Opens a namespace unless its number is known: that of its file, and all are in one file system.
+fn open_unknown(path: &Path, known: &mut HashSet<u64>) -> Option<File> {
+    // Most threads are where others are, and to read the number is quicker than to open the file.
+    if number(path).is_some_and(|number| known.contains(&number)) {
         return None;
     }
     let file = File::open(path).ok()?;
-    // The thread may have gone elsewhere; and a name may be left that stands for nothing any more.
-    let metadata = file.metadata().ok()?;
+    // A name may be left that stands for nothing any more.
     let is_namespace = fstatfs(&file).is_ok_and(|system| system.filesystem_type() == NSFS_MAGIC);
-    (known.insert((metadata.dev(), metadata.ino())) && is_namespace).then_some(file)
+    (is_namespace && known.insert(file.metadata().ok()?.ino())).then_some(file)
+}
+
+/// The number of a thread's namespace: `net:[4026531840]` (namespaces(7)). A name leads to no text.
+fn number(path: &Path) -> Option<u64> {
+    let link = fs::read_link(path).ok()?;
+    link.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }

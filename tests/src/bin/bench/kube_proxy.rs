@@ -1,0 +1,198 @@
+//! The rules that kube-proxy v1.36 writes in its nftables mode, to compare with.
+//!
+//! They follow `pkg/proxy/nftables/proxier.go` of Kubernetes, for Services of type ClusterIP and NodePort with
+//! `externalTrafficPolicy: Cluster` and `--cluster-cidr`. What is the same in every cluster:
+//!
+//! - `services`, reached from the nat hooks of prerouting and output: one lookup of address, protocol and port
+//!   in `service-ips`, and for the node's addresses one of protocol and port in `service-nodeports`.
+//! - `service-endpoints-check` and `nodeport-endpoints-check`: the first packet of a connection is rejected if
+//!   its Service has no endpoints.
+//! - `cluster-ips-check`: it is rejected if its ClusterIP has no such port, and dropped if nobody has its
+//!   ClusterIP.
+//! - `firewall-check`: `loadBalancerSourceRanges`, empty here, which costs a lookup all the same.
+//! - `mark-for-masquerade` and `masquerading`: what must come back by this node gets the node's address.
+//!
+//! And for each port of a Service:
+//!
+//! - `service-…`: marks what does not come from a pod, and chooses an endpoint at random.
+//! - `external-…`: marks what comes to the nodePort, then as above.
+//! - `endpoint-…`: marks what the endpoint sends to itself, and translates the destination.
+
+use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    net::{IpAddr, SocketAddr},
+    process::{Command, Stdio},
+};
+use svc_lb_tests::Namespace;
+
+/// What is the same for all Services of a family.
+pub struct Cluster {
+    /// Where the pods are: `--cluster-cidr`.
+    pub pods: IpNet,
+    /// Where the ClusterIPs are: the ServiceCIDR.
+    pub services: IpNet,
+    /// The node's address, at which it has NodePorts: `--nodeport-addresses primary`.
+    pub node: IpAddr,
+}
+
+/// A TCP port of a Service in one family.
+pub struct ServicePort {
+    /// NAMESPACE/NAME/PORT
+    pub name: String,
+    /// The ClusterIP, and the port.
+    pub cluster_ip: SocketAddr,
+    /// The nodePort, if it has one.
+    pub node_port: Option<u16>,
+    /// Its endpoints.
+    pub endpoints: Vec<SocketAddr>,
+}
+
+/// Loads the rules into a namespace, with Debian's `nft`.
+pub fn load(namespace: &Namespace, cluster: &Cluster, ports: &[ServicePort]) -> Result<()> {
+    let mut command = Command::new("nft");
+    command.args(["-f", "-"]).stdin(Stdio::piped());
+    namespace.adopt(&mut command);
+    let mut nft = command.spawn().context("cannot start nft (Debian's package nftables has it)")?;
+    let mut input = nft.stdin.take().context("nft has no input")?;
+    input.write_all(ruleset(cluster, ports).as_bytes())?;
+    drop(input);
+    ensure!(nft.wait()?.success(), "nft does not load the rules of kube-proxy");
+    Ok(())
+}
+
+/// The rules, as `nft -f` reads them.
+pub fn ruleset(cluster: &Cluster, ports: &[ServicePort]) -> String {
+    let Cluster { pods, services, node } = cluster;
+    let (ip, address) = words(*node);
+    let mut rules = format!(
+        "
+table {ip} kube-proxy {{
+    set cluster-ips {{ type {address}; }}
+    set nodeport-ips {{ type {address}; elements = {{ {node} }}; }}
+    map firewall-ips {{ type {address} . inet_proto . inet_service : verdict; }}
+    map no-endpoint-nodeports {{ type inet_proto . inet_service : verdict; }}
+    map no-endpoint-services {{ type {address} . inet_proto . inet_service : verdict; }}
+    map service-ips {{ type {address} . inet_proto . inet_service : verdict; }}
+    map service-nodeports {{ type inet_proto . inet_service : verdict; }}
+
+    chain filter-prerouting-pre-dnat {{
+        type filter hook prerouting priority -110;
+        ct state new jump firewall-check
+    }}
+    chain filter-output-pre-dnat {{
+        type filter hook output priority -110;
+        ct state new jump firewall-check
+    }}
+    chain filter-forward {{
+        type filter hook forward priority 0;
+        ct state new jump service-endpoints-check
+        ct state new jump cluster-ips-check
+    }}
+    chain filter-input {{
+        type filter hook input priority 0;
+        ct state new jump nodeport-endpoints-check
+        ct state new jump service-endpoints-check
+    }}
+    chain filter-output {{
+        type filter hook output priority 0;
+        ct state new jump service-endpoints-check
+        ct state new jump cluster-ips-check
+    }}
+    chain nat-prerouting {{
+        type nat hook prerouting priority -100;
+        jump services
+    }}
+    chain nat-output {{
+        type nat hook output priority -100;
+        jump services
+    }}
+    chain nat-postrouting {{
+        type nat hook postrouting priority 100;
+        jump masquerading
+    }}
+
+    chain services {{
+        {ip} daddr . meta l4proto . th dport vmap @service-ips
+        {ip} daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+    }}
+    chain service-endpoints-check {{
+        {ip} daddr . meta l4proto . th dport vmap @no-endpoint-services
+    }}
+    chain nodeport-endpoints-check {{
+        {ip} daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
+    }}
+    chain cluster-ips-check {{
+        {ip} daddr @cluster-ips reject
+        {ip} daddr {{ {services} }} drop
+    }}
+    chain firewall-check {{
+        {ip} daddr . meta l4proto . th dport vmap @firewall-ips
+    }}
+    chain reject-chain {{
+        reject
+    }}
+    chain mark-for-masquerade {{
+        meta mark set meta mark or 0x4000
+    }}
+    chain masquerading {{
+        meta mark and 0x4000 == 0 return
+        meta mark set meta mark xor 0x4000
+        masquerade fully-random
+    }}
+}}
+"
+    );
+    for port in ports {
+        add_port(&mut rules, ip, pods, port);
+    }
+    rules
+}
+
+/// The chains of a port of a Service, and what leads to them.
+fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
+    let ServicePort { name, cluster_ip, node_port, endpoints } = port;
+    let (address, number) = (cluster_ip.ip(), cluster_ip.port());
+    let mut add = |what: &str, rest: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(rules, "add {what} {ip} kube-proxy {rest}");
+    };
+    add("element", &format!("cluster-ips {{ {address} }}"));
+    if endpoints.is_empty() {
+        add("element", &format!("no-endpoint-services {{ {address} . tcp . {number} : goto reject-chain }}"));
+        if let Some(node_port) = node_port {
+            add("element", &format!("no-endpoint-nodeports {{ tcp . {node_port} : goto reject-chain }}"));
+        }
+        return;
+    }
+    let chains: Vec<String> = endpoints
+        .iter()
+        .map(|endpoint| format!("endpoint-{name}__{}/{}", endpoint.ip(), endpoint.port()).replace(':', "."))
+        .collect();
+    for (chain, endpoint) in chains.iter().zip(endpoints) {
+        add("chain", chain);
+        add("rule", &format!("{chain} {ip} saddr {} jump mark-for-masquerade", endpoint.ip()));
+        add("rule", &format!("{chain} meta l4proto tcp dnat to {endpoint}"));
+    }
+    let choices: Vec<String> =
+        chains.iter().enumerate().map(|(choice, chain)| format!("{choice} : goto {chain}")).collect();
+    let service = format!("service-{name}");
+    add("chain", &service);
+    add("rule", &format!("{service} {ip} daddr {address} {ip} saddr != {pods} jump mark-for-masquerade"));
+    add("rule", &format!("{service} numgen random mod {} vmap {{ {} }}", choices.len(), choices.join(", ")));
+    add("element", &format!("service-ips {{ {address} . tcp . {number} : goto {service} }}"));
+    if let Some(node_port) = node_port {
+        let external = format!("external-{name}");
+        add("chain", &external);
+        add("rule", &format!("{external} jump mark-for-masquerade"));
+        add("rule", &format!("{external} goto {service}"));
+        add("element", &format!("service-nodeports {{ tcp . {node_port} : goto {external} }}"));
+    }
+}
+
+/// What nftables calls the family of an address, and the type of its addresses.
+fn words(address: IpAddr) -> (&'static str, &'static str) {
+    if address.is_ipv4() { ("ip", "ipv4_addr") } else { ("ip6", "ipv6_addr") }
+}

@@ -1,0 +1,88 @@
+//! `cargo xtask bench`: what svc-lb costs, and whether that is within its targets.
+//!
+//! Everything is measured in network namespaces of its own, and compared with something that was measured in
+//! the same run: absolute figures are the machine's.
+
+mod kube_proxy;
+mod measurement;
+mod packets;
+mod processor;
+mod report;
+mod rounds;
+mod socket_lb;
+mod traffic;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use report::{Group, Tally};
+use rounds::Effort;
+use std::process::ExitCode;
+
+/// Measures the dataplane, and compares it with its targets.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Arguments {
+    /// What to measure; everything, if nothing is named
+    what: Vec<Benchmark>,
+    /// Measure fewer rounds: a first impression
+    #[arg(long)]
+    quick: bool,
+    /// End with a line that counts the targets, and fail if one is missed
+    #[arg(long)]
+    check: bool,
+}
+
+/// Something to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Benchmark {
+    /// What a packet costs in each program, by test runs in the kernel
+    Packets,
+    /// What connect-time load balancing costs, against connections without any and against nftables
+    SocketLb,
+}
+
+impl Benchmark {
+    /// Measures, and hands over each group of measurements as soon as it is complete.
+    fn run(self, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+        match self {
+            Self::Packets => packets::measure(effort, done),
+            Self::SocketLb => socket_lb::measure(effort, done),
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let what = if arguments.what.is_empty() { Benchmark::value_variants() } else { &arguments.what };
+    let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
+    let mut tally = Tally::default();
+    for benchmark in what {
+        benchmark.run(effort, &mut |group| {
+            println!("{group}");
+            tally.add(&group);
+        })?;
+    }
+    if arguments.check {
+        println!("{tally}");
+        return Ok(if tally.missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn benchmarks_are_named_as_words() {
+        let arguments = Arguments::try_parse_from(["bench", "socket-lb", "packets", "--quick"]).unwrap();
+        assert_eq!(arguments.what, [Benchmark::SocketLb, Benchmark::Packets]);
+        assert!(arguments.quick && !arguments.check);
+    }
+}

@@ -1,0 +1,71 @@
+//! Measuring in rounds: what else the machine does meanwhile then hits all variants alike.
+
+use anyhow::Result;
+
+/// How many rounds are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As many as the targets ask for.
+    Full,
+    /// A few, for a first impression.
+    Quick,
+}
+
+impl Effort {
+    /// The number of rounds, of which a full measurement has so many.
+    pub fn rounds(self, full: usize) -> usize {
+        match self {
+            Self::Full => full,
+            Self::Quick => (full / 4).max(3),
+        }
+    }
+}
+
+/// Measures every variant once a round, and each round in another order; returns the values of each variant,
+/// one a round. A round that is not counted goes first, to warm caches and tables.
+pub fn interleaved<const N: usize>(
+    rounds: usize,
+    mut measure: impl FnMut(usize) -> Result<f64>,
+) -> Result<[Vec<f64>; N]> {
+    let mut values = [const { Vec::new() }; N];
+    for variant in 0..N {
+        measure(variant)?;
+    }
+    for round in 0..rounds {
+        for variant in order::<N>(round) {
+            values[variant].push(measure(variant)?);
+        }
+    }
+    Ok(values)
+}
+
+/// Who comes first changes from round to round, and so does who comes after whom.
+fn order<const N: usize>(round: usize) -> [usize; N] {
+    let mut order = std::array::from_fn(|place| (place + round / 2) % N);
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_changes_and_everybody_has_a_turn() {
+        assert_eq!([0, 1, 2, 3].map(order::<2>), [[0, 1], [1, 0], [1, 0], [0, 1]]);
+        assert_eq!([0, 1, 2, 3].map(order::<3>), [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]]);
+    }
+
+    #[test]
+    fn values_are_those_of_their_variant_and_begin_after_the_warm_up() -> Result<()> {
+        let mut calls = 0_u32;
+        let values = interleaved::<2>(3, |variant| {
+            calls += 1;
+            Ok(f64::from(calls) * if variant == 0 { 1.0 } else { -1.0 })
+        })?;
+        assert_eq!(values, [vec![3.0, 6.0, 8.0], vec![-4.0, -5.0, -7.0]]);
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What connect-time load balancing costs a client in a pod.
+
+mod connections;
+mod established;
+mod reconnect;
+
+use crate::{
+    report::Group,
+    rounds::Effort,
+    traffic::{Connection, Listener, PORT},
+};
+use anyhow::{Context, Result, ensure};
+use std::net::SocketAddr;
+use svc_lb::compile::Family;
+use svc_lb_common::counters::Program;
+use svc_lb_tests::{Host, Rig, Service, rig::SocketLb};
+
+/// Measures everything.
+pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+    let scene = Scene::build()?;
+    if std::env::var("ONLYC").is_ok() {
+        return connections::measure(&scene, effort, done);
+    }
+    reconnect::measure(&scene, effort, done)?;
+    established::measure(&scene, effort, done)?;
+    connections::measure(&scene, effort, done)
+}
+
+/// A node with svc-lb, a client in a pod of it, and a Service with one backend in another pod.
+struct Scene {
+    rig: Rig,
+    client: Host,
+    backend: Host,
+    service: Service,
+    listener: Listener,
+}
+
+/// Whether a socket belongs to the cgroup whose sockets svc-lb balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Socket {
+    /// It does.
+    Inside,
+    /// It does not: it is as on a machine without svc-lb, and its packets are translated instead.
+    Outside,
+}
+
+impl Scene {
+    fn build() -> Result<Self> {
+        let rig = Rig::routed().with_offloads().socket_lb(SocketLb::On).quiet().start()?;
+        let (client, backend) =
+            (rig.pod_outside_the_cgroup("client")?, rig.pod_outside_the_cgroup("backend")?);
+        let listener = Listener::start(backend.namespace())?;
+        let service = Service::number(1).and(&backend, PORT);
+        rig.apply(&[&service])?;
+        Ok(Self { rig, client, backend, service, listener })
+    }
+
+    /// The backend's own address.
+    fn backend(&self, family: Family) -> SocketAddr {
+        SocketAddr::new(self.backend.address(family), PORT)
+    }
+
+    /// The Service's address.
+    fn cluster_ip(&self, family: Family) -> SocketAddr {
+        self.service.cluster_ip(family)
+    }
+
+    /// Does something in the client's pod, on a thread that makes such sockets; so do threads that it starts.
+    fn client<T: Send>(&self, socket: Socket, inside: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        self.client.namespace().enter(|| {
+            if socket == Socket::Inside {
+                self.rig.cgroup().context("the rig has no cgroup")?.join()?;
+            }
+            inside()
+        })
+    }
+
+    /// Fails unless svc-lb sends sockets of the cgroup, and no others, straight to the backend.
+    fn check(&self, family: Family) -> Result<()> {
+        let program = match family {
+            Family::V4 => Program::SockConnect4,
+            Family::V6 => Program::SockConnect6,
+        };
+        for (socket, expected) in [(Socket::Inside, 1), (Socket::Outside, 0)] {
+            let work = self.rig.work_of(|| {
+                self.client(
+                    socket,
+                    || Ok(Connection::open(self.cluster_ip(family), &self.listener)?.ask()?),
+                )?;
+                Ok(())
+            })?;
+            let sent = work.forwarded(program);
+            ensure!(
+                sent == expected,
+                "{family}, {socket:?}: {} sent on {sent} sockets, not {expected}",
+                program.name()
+            );
+        }
+        Ok(())
+    }
+}
