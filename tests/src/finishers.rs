@@ -2,7 +2,12 @@
 //!
 //! The same table is in `docs/architecture.md`; a test compares the two.
 
-use crate::{counters::Counters, manifest::Service, rig::SocketLb, rig::Xdp, topology::Topology};
+use crate::{
+    counters::Counters,
+    manifest::Service,
+    rig::{SocketLb, Xdp},
+    topology::Topology,
+};
 use std::fmt;
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_common::counters::Program::{

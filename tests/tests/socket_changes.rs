@@ -7,6 +7,7 @@ use std::{
     io::ErrorKind::{ConnectionAborted, PermissionDenied},
     net::SocketAddr,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 use svc_lb::compile::{Family, Protocol};
@@ -37,7 +38,7 @@ fn targets(service: &Service) -> [SocketAddr; 3] {
 
 /// Conversations of some clients with a Service of two backends, with each of them.
 struct Conversations {
-    udp: Vec<(Exchange, String)>,
+    udp: Vec<(Exchange, SocketAddr, String)>,
     tcp: Vec<Connection>,
 }
 
@@ -49,7 +50,7 @@ impl Conversations {
                 for _ in 0..2 {
                     let exchange = client.udp(target).exchange()?;
                     let backend = exchange.ask()?.by;
-                    conversations.udp.push((exchange, backend));
+                    conversations.udp.push((exchange, target, backend));
                     conversations.tcp.push(client.tcp(target).connect()?);
                 }
             }
@@ -57,39 +58,51 @@ impl Conversations {
         Ok(conversations)
     }
 
-    /// The UDP sockets of a backend that is gone get an error; whatever else there is goes on.
+    /// The UDP sockets of a backend that is gone get an error, and may connect again; whatever else there is goes
+    /// on.
     fn learn_that_it_is_gone(mut self, gone: &str) -> Result<()> {
         let start = Instant::now();
-        let mut closed = 0;
-        for (exchange, backend) in &self.udp {
+        let mut closed = Vec::new();
+        for (exchange, target, backend) in &self.udp {
             if backend == gone {
                 let error = exchange.await_error()?;
                 assert_eq!(error.kind(), ConnectionAborted, "{exchange:?}: {error}");
-                closed += 1;
+                closed.push((exchange, target));
             }
         }
         assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
-        assert_eq!(closed, self.udp.len() / 2, "half of them had the backend that is gone");
-        self.udp.retain(|(_, backend)| backend != gone);
+        assert_eq!(closed.len(), self.udp.len() / 2, "half of them had the backend that is gone");
+        for (exchange, target) in closed {
+            exchange.turn_to(*target)?;
+            assert_ne!(exchange.ask().with_context(|| format!("{exchange:?} to {target}"))?.by, gone);
+        }
+        self.udp.retain(|(_, _, backend)| backend != gone);
         self.go_on()
     }
 
     fn go_on(&mut self) -> Result<()> {
-        for (exchange, backend) in &self.udp {
+        for (exchange, _, backend) in &self.udp {
             assert_eq!(&exchange.ask()?.by, backend);
         }
         Ok(self.tcp.iter_mut().try_for_each(Connection::echo)?)
     }
 }
 
-/// UDP sockets that speak to a backend by its own address.
-fn directly(clients: &[&Host], backend: &Host) -> Result<Vec<Exchange>> {
-    let by = |(client, family): (&Host, Family)| {
-        let exchange = client.udp((backend.address(family), TARGET_PORT).into()).exchange()?;
-        exchange.ask()?;
-        Ok(exchange)
-    };
-    clients.iter().flat_map(|client| FAMILIES.map(|family| (*client, family))).map(by).collect()
+/// UDP sockets that speak to a backend by its own address: some from the beginning, some after they spoke to a
+/// Service.
+fn directly(clients: &[&Host], backend: &Host, service: &Service) -> Result<Vec<Exchange>> {
+    let mut exchanges = Vec::new();
+    for (client, family) in clients.iter().flat_map(|client| FAMILIES.map(|family| (client, family))) {
+        let address = (backend.address(family), TARGET_PORT).into();
+        exchanges.push(client.udp(address).exchange()?);
+        for _ in 0..2 {
+            let turned = client.udp(service.cluster_ip(family)).exchange()?;
+            turned.ask()?;
+            turned.turn_to(address)?;
+            exchanges.push(turned);
+        }
+    }
+    Ok(exchanges)
 }
 
 #[test]
@@ -100,7 +113,7 @@ fn udp_sockets_of_an_endpoint_that_goes_get_an_error_and_nothing_else_does() -> 
     let (service, other) = (Service::number(1), Service::number(2).behind([&goes]));
     rig.apply(&[&service.behind([&stays, &goes]), &other])?;
     let conversations = Conversations::begin(&clients, &service)?;
-    let direct = directly(&clients, &goes)?;
+    let direct = directly(&clients, &goes, &service)?;
     // The same endpoint of another Service is another backend.
     let of_other = pod.udp(other.cluster_ip(Family::V4)).exchange()?;
     of_other.ask()?;
@@ -122,18 +135,26 @@ fn udp_sockets_of_a_service_that_is_deleted_get_an_error() -> Result<()> {
     let clients = [&pod, rig.node()];
     let (service, other) = (Service::number(1).behind([&backend]), Service::number(2).behind([&steady]));
     rig.apply(&[&service, &other])?;
-    let exchanges = |service: &Service| {
+    let exchanges = |service: &Service, count: usize| {
         let by = |(client, target): (&Host, SocketAddr)| client.udp(target).exchange();
         let calls = clients.iter().flat_map(|client| targets(service).map(|target| (*client, target)));
-        calls.map(by).collect::<Result<Vec<_>, _>>()
+        calls.cycle().take(count).map(by).collect::<Result<Vec<_>, _>>()
     };
-    let (of_service, of_other) = (exchanges(&service)?, exchanges(&other)?);
-    rig.apply(&[&other])?;
-    let start = Instant::now();
-    for exchange in &of_service {
-        assert_eq!(exchange.await_error()?.kind(), ConnectionAborted);
-    }
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    // So many that the kernel does not name all of them at once.
+    let (of_service, of_other) = (exchanges(&service, 240)?, exchanges(&other, 6)?);
+    // Resolvers wait for their answer already when it happens.
+    thread::scope(|scope| -> Result<()> {
+        let waiting: Vec<_> =
+            of_service.iter().map(|exchange| scope.spawn(|| exchange.await_error())).collect();
+        rig.apply(&[&other])?;
+        let start = Instant::now();
+        for thread in waiting {
+            let error = thread.join().expect("no panic")?;
+            assert_eq!(error.kind(), ConnectionAborted, "{error}");
+        }
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        Ok(())
+    })?;
     for exchange in &of_other {
         assert_eq!(exchange.ask()?.by, "steady");
     }
@@ -168,6 +189,9 @@ fn an_endpoint_that_terminates_keeps_its_sockets_until_it_is_gone() -> Result<()
     for (family, protocol) in KINDS {
         assert_eq!(pod.dial(protocol, service.cluster_ip(family)).times(4)?, [("stays", 4)]);
     }
+    conversations.go_on()?;
+    rig.stop_agent(Signal::SIGKILL)?;
+    rig.start_agent()?;
     conversations.go_on()?;
     rig.apply(&[&service.behind([&stays])])?;
     conversations.learn_that_it_is_gone("goes")

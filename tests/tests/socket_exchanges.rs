@@ -209,6 +209,7 @@ fn an_exchange_that_was_idle_for_too_long_chooses_anew_unless_it_is_connected() 
         let socket = client.unconnected(Family::V4)?;
         answers(&socket, target)?;
         idle.push(socket);
+        assert_eq!(answers(&busy, target)?, backend, "a busy exchange stays");
     }
     let chosen = |rig: &Rig| {
         Ok::<_, anyhow::Error>(rig.counters()?.socket_connections(&service, Protocol::Udp, Family::V4))

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::{
-    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::{AddrNotAvailable, ConnectionRefused},
     net::SocketAddr,
     sync::Arc,
     thread,
@@ -201,6 +201,26 @@ fn pods_inside_and_outside_the_cgroup_and_the_node_take_exact_turns() -> Result<
         let connects = Call { manner: Manner::Tcp, socket: family, address: family }.program();
         assert_eq!(work.forwarded_by(), [TcPodIngress, connects]);
         assert_eq!(work.replied_by(), [TcPodEgress]);
+    }
+    Ok(())
+}
+
+#[test]
+fn one_port_of_a_client_cannot_have_two_connections_with_one_backend() -> Result<()> {
+    let rig = start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let services = [1, 2].map(|number| Service::number(number).behind([&backend]));
+    rig.apply(&services.each_ref())?;
+    for family in FAMILIES {
+        for client in [&pod, rig.node()] {
+            let [first, second] =
+                services.each_ref().map(|service| client.tcp(service.cluster_ip(family)).from_port(41000));
+            let mut standing = first.connect()?;
+            // Nobody translates, so the kernel itself could not tell the two apart: it says so.
+            let error = second.begin().expect_err("the port has that connection already");
+            assert_eq!(error.kind(), AddrNotAvailable, "{error}");
+            standing.echo()?;
+        }
     }
     Ok(())
 }

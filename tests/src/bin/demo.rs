@@ -68,14 +68,12 @@ fn without(manifest: &str, pod: &str) -> String {
 /// Shows who answers, a line a request. One column is asked after the other: all take turns with the
 /// same Pods.
 fn ask(clients: [(&Host, SocketAddr); 3], first: usize) -> Result<()> {
-    let mut columns = Vec::new();
-    for (host, target) in clients {
-        let answers = (0..REQUESTS).map(|_| Ok(host.tcp(target).ask()?.by));
-        columns.push(answers.collect::<Result<Vec<String>>>()?);
-    }
-    for row in 0..REQUESTS {
-        let [inside, outside, node] = [0, 1, 2].map(|column| &columns[column][row]);
-        println!("  {:>7}   {inside:<29} {outside:<30} {node}", first + row);
+    let [inside, outside, node] = clients.map(|(host, target)| {
+        (0..REQUESTS).map(|_| Ok(host.tcp(target).ask()?.by)).collect::<Result<Vec<String>>>()
+    });
+    let rows = inside?.into_iter().zip(outside?).zip(node?);
+    for (number, ((inside, outside), node)) in (first..).zip(rows) {
+        println!("  {number:>7}   {inside:<29} {outside:<30} {node}");
     }
     Ok(())
 }
