@@ -21,7 +21,7 @@ use std::{
 };
 use svc_lb::{
     state_dir::StateDir,
-    status::{Role, Status},
+    status::{Role, SocketLb, Status},
 };
 use tempfile::TempDir;
 
@@ -40,7 +40,7 @@ metadata: {name: web}
 subsets: [{addresses: [{ip: 10.244.0.2}, {ip: 10.244.0.3}], ports: [{port: 8080}]}]
 ";
 
-/// A node with an uplink and a pod's interface, a BPF file system of its own, and manifests.
+/// A node with an uplink and a pod's interface, a BPF file system of its own, no cgroups, and manifests.
 struct Node {
     directory: TempDir,
 }
@@ -59,6 +59,9 @@ impl Node {
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
         mount(Some("bpf"), &node.path("bpf"), Some("bpf"), MsFlags::empty(), None::<&str>)
             .expect("a BPF file system");
+        // Or the agent would serve every process of this machine.
+        let umount = Command::new("umount").args(["--all", "--lazy", "--types", "cgroup2"]).status();
+        assert!(umount.expect("util-linux is installed").success(), "cgroup v2 is still mounted");
         node.write(SERVICE);
         node
     }
@@ -188,6 +191,18 @@ fn it_serves_until_it_is_asked_to_stop_and_leaves_the_dataplane() {
         );
         assert_eq!(agent.stop().code(), Some(0));
         assert!(node.path("bpf/svc-lb").exists());
+    });
+}
+
+#[test]
+fn without_cgroup_v2_the_status_says_who_is_not_served() {
+    in_namespace(|| {
+        let node = Node::new();
+        let _agent = node.start("");
+        let status = node.until("a sync", |status| status.last_sync.is_some());
+        let reason = "cgroup v2 is not mounted, so the node's own processes are not served";
+        let expected = SocketLb { reason: reason.to_owned(), ..SocketLb::default() };
+        assert_eq!(status.socket_lb, expected);
     });
 }
 
@@ -333,7 +348,8 @@ fn what_does_not_go_with_the_node_is_a_usage_error() {
             ),
             ("--pod-interface veth[", "--pod-interface"),
             ("--xdp-mode fast", "expected auto, native, generic or off"),
-            ("--socket-lb on", "--socket-lb"),
+            ("--socket-lb on", "--socket-lb on: cgroup v2 is not mounted"),
+            ("--cgroup /proc", "--cgroup /proc is no cgroup"),
         ] {
             let (code, words) = node.fail(flags);
             assert_eq!(code, Some(2), "{flags}: {words}");

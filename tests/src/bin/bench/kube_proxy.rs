@@ -18,15 +18,14 @@
 //! - `external-…`: marks what comes to the nodePort, then as above.
 //! - `endpoint-…`: marks what the endpoint sends to itself, and translates the destination.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ipnet::IpNet;
 use std::{
     fmt::Write as _,
-    io::Write as _,
     net::{IpAddr, SocketAddr},
-    process::{Command, Stdio},
 };
-use svc_lb_tests::Namespace;
+use svc_lb::compile::Family;
+use svc_lb_tests::Host;
 
 /// What is the same for all Services of a family.
 pub struct Cluster {
@@ -36,6 +35,23 @@ pub struct Cluster {
     pub services: IpNet,
     /// The node's address, at which it has NodePorts: `--nodeport-addresses primary`.
     pub node: IpAddr,
+}
+
+impl Cluster {
+    /// A cluster with these ranges of pods and of ClusterIPs, lists that have one of each family.
+    pub fn of(node: &Host, [pods, services]: [&str; 2], family: Family) -> Result<Self> {
+        Ok(Self {
+            pods: range(pods, family)?,
+            services: range(services, family)?,
+            node: node.address(family),
+        })
+    }
+}
+
+/// The range of a family, of a list.
+fn range(list: &str, family: Family) -> Result<IpNet> {
+    let ranges = list.split(',').map(str::parse).collect::<Result<Vec<IpNet>, _>>()?;
+    ranges.into_iter().find(|range| Family::of(range.addr()) == family).context("a family without a range")
 }
 
 /// A TCP port of a Service in one family.
@@ -48,19 +64,6 @@ pub struct ServicePort {
     pub node_port: Option<u16>,
     /// Its endpoints.
     pub endpoints: Vec<SocketAddr>,
-}
-
-/// Loads the rules into a namespace, with Debian's `nft`.
-pub fn load(namespace: &Namespace, cluster: &Cluster, ports: &[ServicePort]) -> Result<()> {
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped());
-    namespace.adopt(&mut command);
-    let mut nft = command.spawn().context("cannot start nft (Debian's package nftables has it)")?;
-    let mut input = nft.stdin.take().context("nft has no input")?;
-    input.write_all(ruleset(cluster, ports).as_bytes())?;
-    drop(input);
-    ensure!(nft.wait()?.success(), "nft does not load the rules of kube-proxy");
-    Ok(())
 }
 
 /// The rules, as `nft -f` reads them.
@@ -195,4 +198,47 @@ fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
 /// What nftables calls the family of an address, and the type of its addresses.
 fn words(address: IpAddr) -> (&'static str, &'static str) {
     if address.is_ipv4() { ("ip", "ipv4_addr") } else { ("ip6", "ipv6_addr") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        nft,
+        traffic::{Connection, Listener, PORT},
+    };
+    use std::{io, net::TcpStream};
+    use svc_lb_tests::{
+        Service, Topology,
+        network::Network,
+        plan::{CLUSTER_CIDR, FAMILIES, SERVICE_RANGE},
+    };
+
+    #[test]
+    fn the_rules_lead_to_a_backend_or_refuse() -> Result<()> {
+        let network = Network::build(Topology::Routed, true)?;
+        let (client, backend) = (network.pod("client")?, network.pod("backend")?);
+        let listener = Listener::start(backend.namespace())?;
+        let (served, empty) = (Service::number(1), Service::number(2));
+        for family in FAMILIES {
+            let endpoint = SocketAddr::new(backend.address(family), PORT);
+            let port = |service: &Service, endpoints| ServicePort {
+                name: format!("default/{}/tcp", service.name()),
+                cluster_ip: service.cluster_ip(family),
+                node_port: Some(service.node_port()),
+                endpoints,
+            };
+            let cluster = Cluster::of(&network.node, [CLUSTER_CIDR, SERVICE_RANGE], family)?;
+            let ports = [port(&served, vec![endpoint]), port(&empty, Vec::new())];
+            nft::run(network.node.namespace(), &ruleset(&cluster, &ports))?;
+
+            let ask = |target| Connection::open(target, &listener)?.ask();
+            client.namespace().enter(|| ask(served.cluster_ip(family)))?;
+            let node_port = SocketAddr::new(network.node.address(family), served.node_port());
+            network.client.namespace().enter(|| ask(node_port))?;
+            let refused = client.namespace().enter(|| TcpStream::connect(empty.cluster_ip(family)));
+            assert_eq!(refused.map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
+        }
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 
 mod kube_proxy;
 mod measurement;
+mod nft;
 mod packets;
 mod processor;
 mod report;

@@ -95,7 +95,7 @@ fn measure_row(programs: &mut Programs, program: Program, row: &Row, rounds: usi
     let mut durations = Vec::new();
     for _ in 0..rounds {
         let duration = programs.repeat(program, &row.frame, RUNS)?.duration;
-        durations.push(duration.as_nanos() as f64);
+        durations.push(duration.as_secs_f64() * 1e9);
     }
     let rewritten = programs.rewritten(program)? - before;
     let expected = if row.translated { u64::from(RUNS) * rounds as u64 } else { 0 };

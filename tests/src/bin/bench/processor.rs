@@ -19,7 +19,35 @@ pub fn stay_on_one() -> Result<()> {
     Ok(sched_setaffinity(this_thread, &only)?)
 }
 
-/// How long the calling thread has been running. Time in which others had its processor is no part of it.
-pub fn time_of_thread() -> Result<Duration> {
+/// Measures how long the calling thread has been running. Time in which others had its processor is no part
+/// of it.
+pub struct Stopwatch(Duration);
+
+impl Stopwatch {
+    /// Starts one.
+    pub fn start() -> Result<Self> {
+        Ok(Self(time_of_thread()?))
+    }
+
+    /// The time since it was started.
+    pub fn elapsed(&self) -> Result<Duration> {
+        Ok(time_of_thread()?.saturating_sub(self.0))
+    }
+}
+
+fn time_of_thread() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+/// Does something over and over until the thread has been running for so long. Returns how often a second.
+pub fn rate(least: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let (stopwatch, mut times) = (Stopwatch::start()?, 0_u32);
+    loop {
+        work()?;
+        times += 1;
+        let took = stopwatch.elapsed()?;
+        if took > least {
+            return Ok(f64::from(times) / took.as_secs_f64());
+        }
+    }
 }

@@ -46,14 +46,11 @@ impl fmt::Display for Group {
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
         for line in &lines {
-            let mut text = String::new();
-            for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
-                text += &match column {
-                    MEDIAN..=MOST => format!("  {cell:>width$}"),
-                    _ => format!("  {cell:width$}"),
-                };
-            }
-            writeln!(f, "{}", text.trim_end())?;
+            let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
+                MEDIAN..=MOST => format!("  {cell:>width$}"),
+                _ => format!("  {cell:width$}"),
+            });
+            writeln!(f, "{}", cells.collect::<String>().trim_end())?;
         }
         Ok(())
     }

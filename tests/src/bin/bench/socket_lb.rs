@@ -13,20 +13,20 @@ use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use svc_lb::compile::Family;
 use svc_lb_common::counters::Program;
-use svc_lb_tests::{Host, Rig, Service, rig::SocketLb};
+use svc_lb_tests::{Host, Rig, Service, plan::FAMILIES, rig::SocketLb};
+
+/// The Service's number.
+const SERVICE: u8 = 1;
 
 /// Measures everything.
 pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
     let scene = Scene::build()?;
-    if std::env::var("ONLYC").is_ok() {
-        return connections::measure(&scene, effort, done);
-    }
     reconnect::measure(&scene, effort, done)?;
     established::measure(&scene, effort, done)?;
     connections::measure(&scene, effort, done)
 }
 
-/// A node with svc-lb, a client in a pod of it, and a Service with one backend in another pod.
+/// A node with svc-lb, a client in a pod of it, and a Service whose one backend is in another pod.
 struct Scene {
     rig: Rig,
     client: Host,
@@ -50,9 +50,11 @@ impl Scene {
         let (client, backend) =
             (rig.pod_outside_the_cgroup("client")?, rig.pod_outside_the_cgroup("backend")?);
         let listener = Listener::start(backend.namespace())?;
-        let service = Service::number(1).and(&backend, PORT);
+        let service = Service::number(SERVICE).and(&backend, PORT);
         rig.apply(&[&service])?;
-        Ok(Self { rig, client, backend, service, listener })
+        let scene = Self { rig, client, backend, service, listener };
+        FAMILIES.into_iter().try_for_each(|family| scene.check(family))?;
+        Ok(scene)
     }
 
     /// The backend's own address.
@@ -83,10 +85,7 @@ impl Scene {
         };
         for (socket, expected) in [(Socket::Inside, 1), (Socket::Outside, 0)] {
             let work = self.rig.work_of(|| {
-                self.client(
-                    socket,
-                    || Ok(Connection::open(self.cluster_ip(family), &self.listener)?.ask()?),
-                )?;
+                self.client(socket, || Connection::open(self.cluster_ip(family), &self.listener)?.ask())?;
                 Ok(())
             })?;
             let sent = work.forwarded(program);

@@ -64,11 +64,11 @@ impl Connection {
     }
 
     /// A request and its answer, a byte each.
-    pub fn ask(&mut self) -> io::Result<()> {
+    pub fn ask(&mut self) -> Result<()> {
         self.client.write_all(&[0])?;
         self.server.read_exact(&mut [0])?;
         self.server.write_all(&[0])?;
-        self.client.read_exact(&mut [0])
+        Ok(self.client.read_exact(&mut [0])?)
     }
 
     /// Moves that many bytes to the server.

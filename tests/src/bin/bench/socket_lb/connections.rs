@@ -1,16 +1,18 @@
 //! How many connections can be made: connect, request, answer, reset.
+//!
+//! Neither node has rules but those of its load balancer. So connections are tracked on kube-proxy's node, which
+//! cannot do without, and not on svc-lb's, which can.
 
 use super::{Scene, Socket};
 use crate::{
-    kube_proxy,
+    kube_proxy::{self, Cluster, ServicePort},
     measurement::{Measurement, Unit},
-    processor,
+    nft, processor,
     report::Group,
     rounds::{Effort, interleaved},
     traffic::{Connection, Listener, PORT},
 };
-use anyhow::{Context, Result};
-use ipnet::IpNet;
+use anyhow::Result;
 use std::{net::SocketAddr, time::Duration};
 use svc_lb::compile::Family;
 use svc_lb_tests::{
@@ -25,98 +27,85 @@ const ROUNDS: usize = 30;
 /// How long connections are made each round.
 const LEG: Duration = Duration::from_millis(200);
 
+/// Connections between two looks at the clock.
+const CONNECTIONS: u32 = 20;
+
 /// How fast socket LB must be, direct connections being 1.
 const LEAST_SPEED: f64 = 0.95;
 
 /// How fast it must be, connections by nftables being 1.
 const LEAST_SPEED_BESIDE_NFTABLES: f64 = 1.1;
 
-/// Measures it in both families.
+/// Measures it in both families. A connection that fails ends the measurement.
 pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
-    let nftables = Nftables::build()?;
+    nft::run(scene.rig.node().namespace(), nft::FLUSH)?;
+    // A pod of its own. To the backend a translated connection is the same as a direct one from the same port,
+    // and the kernel gives a port twice where the destinations differ.
     let packets = scene.rig.pod_outside_the_cgroup("packets")?;
+    let kube_proxy = KubeProxy::build()?;
     for family in FAMILIES {
-        let (backend, cluster_ip, listener) =
-            (scene.backend(family), scene.cluster_ip(family), &scene.listener);
+        let (backend, cluster_ip) = (scene.backend(family), scene.cluster_ip(family));
         let values = interleaved(effort.rounds(ROUNDS), |variant| match variant {
-            0 | 1 => scene.client(Socket::Outside, || rate(backend, listener)),
-            2 => scene.client(Socket::Inside, || rate(cluster_ip, listener)),
-            3 => packets.namespace().enter(|| rate(cluster_ip, listener)),
-            _ => nftables
-                .client
-                .namespace()
-                .enter(|| rate(nftables.service.cluster_ip(family), &nftables.listener)),
+            0 | 1 => scene.client(Socket::Outside, || rate(backend, &scene.listener)),
+            2 => kube_proxy.client.namespace().enter(|| rate(cluster_ip, &kube_proxy.listener)),
+            3 => packets.namespace().enter(|| rate(cluster_ip, &scene.listener)),
+            _ => scene.client(Socket::Inside, || rate(cluster_ip, &scene.listener)),
         })?;
         done(group(family, values));
     }
     Ok(())
 }
 
-fn group(family: Family, [direct, again, socket_lb, tc, nftables]: [Vec<f64>; 5]) -> Group {
+fn group(family: Family, [direct, again, nftables, tc, socket_lb]: [Vec<f64>; 5]) -> Group {
     let measurement = |name: &str, values| Measurement::new(name, Unit::ConnectionsPerSecond, values);
     let direct = measurement("direct", direct);
     let again = measurement("direct again: the noise", again).speed_of(&direct, None);
-    let nftables = measurement("ClusterIP, kube-proxy's nftables", nftables).speed_of(&direct, None);
-    let tc = measurement("ClusterIP, packets (tc)", tc).speed_of(&direct, None);
-    let socket_lb = measurement("ClusterIP, socket LB", socket_lb)
+    let nftables = measurement("kube-proxy's nftables", nftables).speed_of(&direct, None);
+    let tc = measurement("svc-lb, packets (tc)", tc).speed_of(&direct, None);
+    let socket_lb = measurement("svc-lb, socket LB", socket_lb)
         .speed_of(&direct, Some(LEAST_SPEED))
         .speed_of(&nftables, Some(LEAST_SPEED_BESIDE_NFTABLES));
     Group {
-        title: format!("TCP connections with a request each, {family}"),
+        title: format!("TCP connections to a ClusterIP, a request each, {family}: by one processor"),
         measurements: vec![direct, again, nftables, tc, socket_lb],
     }
 }
 
-/// How many connections a second one processor makes. One that fails ends the measurement.
+/// How many connections a second one processor makes.
 fn rate(target: SocketAddr, listener: &Listener) -> Result<f64> {
     processor::stay_on_one()?;
-    let (start, mut connections) = (processor::time_of_thread()?, 0_u32);
-    loop {
-        Connection::open(target, listener)?.ask()?;
-        connections += 1;
-        let took = processor::time_of_thread()? - start;
-        if took > LEG {
-            return Ok(f64::from(connections) / took.as_secs_f64());
-        }
-    }
+    let rate = processor::rate(LEG, || {
+        (0..CONNECTIONS).try_for_each(|_| Connection::open(target, listener)?.ask())
+    })?;
+    Ok(rate * f64::from(CONNECTIONS))
 }
 
 /// The same pods and the same Service on a node without svc-lb, where nftables translates as kube-proxy would
 /// have it.
-struct Nftables {
+struct KubeProxy {
     client: Host,
-    service: Service,
+    listener: Listener,
     _backend: Host,
     _network: Network,
-    listener: Listener,
 }
 
-impl Nftables {
+impl KubeProxy {
     fn build() -> Result<Self> {
         let network = Network::build(Topology::Routed, true)?;
         let (client, backend) = (network.pod("client")?, network.pod("backend")?);
         let listener = Listener::start(backend.namespace())?;
-        let service = Service::number(1).and(&backend, PORT);
+        let service = Service::number(super::SERVICE);
+        nft::run(network.node.namespace(), nft::FLUSH)?;
         for family in FAMILIES {
-            let cluster = kube_proxy::Cluster {
-                pods: range(CLUSTER_CIDR, family)?,
-                services: range(SERVICE_RANGE, family)?,
-                node: network.node.address(family),
-            };
-            let port = kube_proxy::ServicePort {
+            let cluster = Cluster::of(&network.node, [CLUSTER_CIDR, SERVICE_RANGE], family)?;
+            let port = ServicePort {
                 name: format!("default/{}/tcp", service.name()),
                 cluster_ip: service.cluster_ip(family),
                 node_port: Some(service.node_port()),
                 endpoints: vec![SocketAddr::new(backend.address(family), PORT)],
             };
-            kube_proxy::load(network.node.namespace(), &cluster, &[port])?;
+            nft::run(network.node.namespace(), &kube_proxy::ruleset(&cluster, &[port]))?;
         }
-        Ok(Self { client, service, _backend: backend, _network: network, listener })
+        Ok(Self { client, listener, _backend: backend, _network: network })
     }
-}
-
-/// The range of a family, of a list.
-fn range(list: &str, family: Family) -> Result<IpNet> {
-    let ranges = list.split(',').map(str::parse).collect::<Result<Vec<IpNet>, _>>()?;
-    ranges.into_iter().find(|range| Family::of(range.addr()) == family).context("a family without a range")
 }

@@ -28,7 +28,7 @@ const FIRST_REQUESTS: usize = 500;
 const FIRST_BYTES: u64 = 100_000_000;
 
 /// Bytes that are sent between two looks at the clock.
-const BYTES: u64 = 20_000_000;
+const BYTES: u32 = 20_000_000;
 
 /// How fast it must be, a direct connection being 1.
 const LEAST_SPEED: f64 = 0.95;
@@ -83,13 +83,6 @@ fn latency(mut connection: Connection) -> Result<f64> {
 /// Gigabits a second.
 fn throughput(mut connection: Connection) -> Result<f64> {
     connection.send(FIRST_BYTES)?;
-    let (start, mut sent) = (processor::time_of_thread()?, 0);
-    loop {
-        connection.send(BYTES)?;
-        sent += BYTES;
-        let took = processor::time_of_thread()? - start;
-        if took > LEG {
-            return Ok(sent as f64 * 8e-9 / took.as_secs_f64());
-        }
-    }
+    let rate = processor::rate(LEG, || connection.send(BYTES.into()))?;
+    Ok(rate * f64::from(BYTES) * 8e-9)
 }

@@ -73,10 +73,10 @@ impl Call {
 
     /// How many nanoseconds a call takes.
     fn time(&self) -> Result<f64> {
-        let start = processor::time_of_thread()?;
+        let stopwatch = processor::Stopwatch::start()?;
         for _ in 0..CALLS {
             self.socket.connect(&self.target)?;
         }
-        Ok((processor::time_of_thread()? - start).as_nanos() as f64 / f64::from(CALLS))
+        Ok(stopwatch.elapsed()?.as_secs_f64() * 1e9 / f64::from(CALLS))
     }
 }
