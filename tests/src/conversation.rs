@@ -1,6 +1,6 @@
 //! What client and server say to each other once they are connected.
 
-use crate::{bulk, dial::Dial, host::Host};
+use crate::{bulk, dial::Dial, host::Host, unconnected::Unconnected};
 use std::{
     fmt,
     io::{self, BufRead, BufReader, Write},
@@ -143,6 +143,12 @@ impl Exchange {
     /// Connects it to another address.
     pub fn turn_to(&self, target: SocketAddr) -> io::Result<()> {
         self.socket.connect(target)
+    }
+
+    /// Ends the connection: the socket, at the same port, is connected to nobody (`AF_UNSPEC`, connect(2)).
+    pub fn disconnect(self) -> io::Result<Unconnected> {
+        rustix::net::connect_unspec(&self.socket)?;
+        Ok(Unconnected::new(self.socket))
     }
 
     /// Waits for a datagram that nobody is going to send, and returns the error that ends the wait.

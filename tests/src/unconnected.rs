@@ -21,6 +21,10 @@ pub struct Unconnected {
 }
 
 impl Unconnected {
+    pub(crate) fn new(socket: UdpSocket) -> Self {
+        Self { socket }
+    }
+
     /// One in a namespace, at a port that no other call has had for long. One of IPv6 speaks to mapped
     /// addresses of IPv4, too.
     pub fn open(namespace: &Namespace, family: Family) -> Result<Self> {
@@ -32,7 +36,7 @@ impl Unconnected {
             let socket = Socket::new(domain, Type::DGRAM, None)?;
             socket.set_read_timeout(Some(PATIENCE))?;
             bind_to_unused_port(&socket, any)?;
-            Ok(Self { socket: socket.into() })
+            Ok(Self::new(socket.into()))
         };
         namespace.enter(open).with_context(|| format!("{}: no UDP socket", namespace.name()))
     }

@@ -255,6 +255,29 @@ fn a_socket_that_connects_again_believes_what_it_last_connected_to() -> Result<(
 }
 
 #[test]
+fn a_socket_that_ends_its_connection_speaks_to_whom_it_names() -> Result<()> {
+    let rig = start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    // From another address Linux lets nothing in any more, at least to a socket of IPv6.
+    let services = [1, 2].map(|number| Service::number(number).behind([&backend]));
+    rig.apply(&services.each_ref())?;
+    for (kind, family) in KINDS {
+        for client in [&pod, rig.node()] {
+            let [own, other] = services.each_ref().map(|service| seen_by(kind, service.cluster_ip(family)));
+            let directly = seen_by(kind, (backend.address(family), TARGET_PORT).into());
+            let exchange = client.udp(own).exchange()?;
+            exchange.ask()?;
+            // No program hears of it.
+            let socket = exchange.disconnect()?;
+            for target in [directly, own, other, directly, own] {
+                assert_eq!(answers(&socket, target)?, "backend");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_connected_socket_that_sends_to_another_service_stays_connected_to_its_own() -> Result<()> {
     let rig = start()?;
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.pod("two")?);
