@@ -261,6 +261,7 @@ fn a_socket_that_ends_its_connection_speaks_to_whom_it_names() -> Result<()> {
     // From another address Linux lets nothing in any more, at least to a socket of IPv6.
     let services = [1, 2].map(|number| Service::number(number).behind([&backend]));
     rig.apply(&services.each_ref())?;
+    let mut silent = Vec::new();
     for (kind, family) in KINDS {
         for client in [&pod, rig.node()] {
             let [own, other] = services.each_ref().map(|service| seen_by(kind, service.cluster_ip(family)));
@@ -272,7 +273,16 @@ fn a_socket_that_ends_its_connection_speaks_to_whom_it_names() -> Result<()> {
             for target in [directly, own, other, directly, own] {
                 assert_eq!(answers(&socket, target)?, "backend");
             }
+            let exchange = client.udp(own).exchange()?;
+            exchange.ask()?;
+            silent.push((exchange.disconnect()?, own));
         }
+    }
+    // What it has no connection with may go: the socket is not closed.
+    backend.serve(9000)?;
+    rig.apply(&[&Service::number(1).and(&backend, 9000)])?;
+    for (socket, target) in &silent {
+        assert_eq!(answers(socket, *target)?, "backend");
     }
     Ok(())
 }
