@@ -1,5 +1,6 @@
 //! A cgroup: whose sockets are served by socket load balancing.
 
+use crate::wait::{SOON, until};
 use anyhow::{Context, Result};
 use std::{
     fs, io,
@@ -9,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    thread,
 };
 
 /// What the names of all cgroups of tests begin with; the process and a number follow.
@@ -28,7 +28,7 @@ impl Cgroup {
     /// Makes one.
     pub fn new() -> Result<Self> {
         let parent = own()?;
-        remove_those_of_the_dead(&parent)?;
+        remove_those_of_the_dead(&parent);
         Self::make(&parent, None)
     }
 
@@ -62,18 +62,18 @@ impl Cgroup {
     }
 
     /// Moves the threads that are still there to the parent, and removes it.
-    fn remove(&self) -> io::Result<()> {
+    fn remove(&self) -> Result<()> {
         let parent = self.path.with_file_name("cgroup.threads");
-        loop {
+        until("nobody is in the cgroup any more", SOON, || {
             for thread in fs::read_to_string(self.file("cgroup.threads"))?.lines() {
                 // One that has just ended cannot be moved, and need not be.
                 let _ = fs::write(&parent, thread);
             }
             match fs::remove_dir(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::yield_now(),
-                result => return result,
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(None),
+                result => Ok(Some(result?)),
             }
-        }
+        })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -83,11 +83,8 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        match self.remove() {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                println!("cannot remove the cgroup {}: {error}", self.path.display());
-            }
-            _ => {}
+        if let Err(error) = self.remove() {
+            println!("cannot remove the cgroup {}: {error:#}", self.path.display());
         }
     }
 }
@@ -111,19 +108,16 @@ fn directory(mounts: &str, cgroups: &str) -> Option<PathBuf> {
     })
 }
 
-/// Removes what tests that were killed have left.
-fn remove_those_of_the_dead(parent: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(parent)? {
-        let entry = entry?;
+/// Removes what tests that were killed have left. Another test may do so at the same time, and be quicker.
+fn remove_those_of_the_dead(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
         if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            remove_those_of_the_dead(&entry.path())?;
-            // Another test may be quicker.
+            remove_those_of_the_dead(&entry.path());
             let _ = fs::remove_dir(entry.path());
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -151,13 +145,13 @@ mod tests {
         let (inside, parent) = (Cgroup::new()?, own()?);
         let threads = |directory: &Path| fs::read_to_string(directory.join("cgroup.threads"));
         assert_eq!(threads(inside.path())?, "");
-        thread::scope(|scope| {
-            let thread = scope.spawn(|| {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
                 inside.join()?;
                 let thread = nix::unistd::gettid().to_string();
                 assert_eq!(threads(inside.path())?.trim(), thread);
                 let path = inside.path().to_owned();
-                inside.remove()?;
+                drop(inside);
                 assert!(!path.exists());
                 assert!(threads(&parent)?.lines().any(|its| its == thread));
                 Ok::<_, anyhow::Error>(())

@@ -27,9 +27,13 @@
 //! [`Rig::of`] a [`Topology`] is a rig in another kind of network: with bridges, a VXLAN, two uplinks. What
 //! each program has to do there is in [`finishers::TABLE`].
 //!
+//! With [`SocketLb::On`] the node and its pods are in a cgroup of the rig, where sockets are balanced: the node
+//! is a client then, too.
+//!
 //! Everything is made of Rust threads and sockets, in namespaces that have no name: whatever happens to
-//! the test, the kernel cleans up. It needs root and nothing else: no program is called but svc-lb
-//! itself, which is built on first use. What the agent prints is shown when a test fails.
+//! the test, the kernel cleans up; the cgroup of one that is killed goes with the next. It needs root, cgroup v2
+//! and nothing else: no program is called but svc-lb itself, which is built on first use. What the agent prints
+//! is shown when a test fails.
 
 pub mod agent;
 pub mod binary;
