@@ -41,11 +41,22 @@ impl Cgroup {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!("{PREFIX}{}-{number}", process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot make the cgroup {}", path.display()))?;
         let cgroup = Self { path, _parent: parent };
-        // Else only whole processes could be in it, and every host of a test is a thread.
-        fs::write(cgroup.file("cgroup.type"), "threaded").context("threads cannot be in the cgroup")?;
+        cgroup.create()?;
         Ok(cgroup)
+    }
+
+    /// Removes it, and makes one of the same name.
+    pub fn make_anew(&self) -> Result<()> {
+        self.remove()?;
+        self.create()
+    }
+
+    fn create(&self) -> Result<()> {
+        fs::create_dir(&self.path)
+            .with_context(|| format!("cannot make the cgroup {}", self.path.display()))?;
+        // Else only whole processes could be in it, and every host of a test is a thread.
+        fs::write(self.file("cgroup.type"), "threaded").context("threads cannot be in the cgroup")
     }
 
     /// Its directory, for `--cgroup`.

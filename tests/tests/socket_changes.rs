@@ -14,6 +14,7 @@ use svc_lb_tests::{
     foreign_connect::{ForeignConnect, Verdict},
     load,
     plan::{FAMILIES, KINDS, mapped},
+    wait::{SOON, until},
 };
 
 fn start() -> Result<Rig> {
@@ -119,6 +120,25 @@ fn at_the_next_start_sockets_of_another_cgroup_are_served_or_none() -> Result<()
         standing.iter_mut().try_for_each(Standing::go_on)?;
     }
     assert!(rig.socket_lb()?["cgroup"].is_null());
+    Ok(())
+}
+
+#[test]
+fn a_cgroup_that_is_made_anew_is_served_again() -> Result<()> {
+    let rig = start()?;
+    let cgroup = rig.cgroup().context("a rig with a cgroup")?;
+    let backend = rig.pod_outside_the_cgroup("backend")?;
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    assert_eq!(rig.node().tcp(service.cluster_ip(Family::V4)).ask()?.by, "backend");
+    cgroup.make_anew()?;
+    // Whatever happens to an interface lets the agent look at all that it has attached.
+    let pod = rig.pod("pod")?;
+    until("the sockets of the new cgroup are balanced", SOON, || {
+        Ok((serves(&rig, &pod, &service, Family::V4)? == [SockConnect4]).then_some(()))
+    })?;
+    assert_eq!(rig.node().tcp(service.cluster_ip(Family::V4)).ask()?.by, "backend");
+    assert_eq!(rig.socket_lb()?["reason"], "");
     Ok(())
 }
 
