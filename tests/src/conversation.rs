@@ -1,6 +1,10 @@
 //! What client and server say to each other once they are connected.
 
 use crate::{bulk, dial::Dial, host::Host, unconnected::Unconnected};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::connect_unspec,
+};
 use std::{
     fmt,
     io::{self, BufRead, BufReader, Write},
@@ -147,8 +151,16 @@ impl Exchange {
 
     /// Ends the connection: the socket, at the same port, is connected to nobody (`AF_UNSPEC`, connect(2)).
     pub fn disconnect(self) -> io::Result<Unconnected> {
-        rustix::net::connect_unspec(&self.socket)?;
+        connect_unspec(&self.socket)?;
         Ok(Unconnected::new(self.socket))
+    }
+
+    /// Whether the socket has an error within this time, as an event loop is told (`POLLERR`, poll(2)).
+    pub fn has_error_within(&self, patience: Duration) -> io::Result<bool> {
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::empty())];
+        poll(&mut sockets, Some(&patience))?;
+        Ok(sockets[0].revents().contains(PollFlags::ERR))
     }
 
     /// Waits for a datagram that nobody is going to send, and returns the error that ends the wait.

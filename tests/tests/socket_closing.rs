@@ -60,6 +60,7 @@ impl Conversations {
         let mut closed = Vec::new();
         for (exchange, target, backend) in &self.udp {
             if backend == gone {
+                assert!(exchange.has_error_within(SOON)?, "{exchange:?}");
                 let error = exchange.await_error()?;
                 assert_eq!(error.kind(), ConnectionAborted, "{exchange:?}: {error}");
                 closed.push((exchange, target));
