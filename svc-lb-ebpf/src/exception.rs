@@ -12,6 +12,8 @@ pub enum Exception {
     /// It belongs to a flow, if at all, by what another packet says: a fragment that is not the first, or
     /// an ICMP error. Only in tc; what was parsed of it is in the map.
     Related,
+    /// It is an answer, but not to what its flow has sent: the flow makes way.
+    Untranslated,
     /// There is nobody to answer it: its sender is told so.
     Reject,
     /// Its TTL or hop limit ends here: its sender is told so.

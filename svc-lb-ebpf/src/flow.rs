@@ -9,6 +9,7 @@ use crate::{
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
     stages::Stages,
+    untranslated,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, UDP, is_past};
@@ -98,7 +99,7 @@ impl<A: Maps> Found<A> {
     #[inline(always)]
     fn has_its_backend(&self) -> bool {
         let flow = self.flow();
-        flow.has(Flow::<A>::BYPASS)
+        flow.service == 0
             || maps::backend::<A>(flow.backend).is_some_and(|backend| backend.generation == flow.generation)
     }
 }
@@ -159,7 +160,7 @@ fn is_expired<A: Maps>(found: &Found<A>, key: &FlowKey<A>, now: u32) -> bool {
 
 /// Removes both entries of a flow, from whichever table they are in.
 #[inline(never)]
-fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
+pub fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
     let partner = flow.partner_key(key.protocol);
     // An entry that is not there needs no removing.
     let _ = A::flows().remove(key);
@@ -169,7 +170,8 @@ fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
 }
 
 /// Notes that a packet of a flow is about to be applied: its state, and at most once a second when it
-/// was last seen. Gives the flow to apply, or [`Exception::Reject`] if its backend is removed and silent.
+/// was last seen. Gives the flow to apply, or [`Exception::Reject`] if its backend is removed and silent,
+/// or [`Exception::Untranslated`] if the packet is another connection's.
 #[inline(always)]
 pub fn refresh<A: Stages>(
     found: &Found<A>,
@@ -181,6 +183,9 @@ pub fn refresh<A: Stages>(
     let after = before.after(headers.key.protocol, flow.has(Flow::<A>::REPLY), headers.tcp_flags());
     if before == after && found.last_seen() == now {
         return Ok(flow);
+    }
+    if untranslated::is_answer_to(headers, found, before) {
+        return Err(Exception::Untranslated);
     }
     match A::advance(found.entry, u32::from(found.unfinished), after.0, now) {
         Step::Kept => Ok(flow),

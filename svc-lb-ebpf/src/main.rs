@@ -7,6 +7,7 @@
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
 //! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`]
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
+//! - [`untranslated`]: connections that are not translated, and that one which is must not be taken for
 //! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
 //!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
@@ -69,6 +70,8 @@ mod source_port;
 mod stages;
 #[cfg(target_arch = "bpf")]
 mod stats;
+#[cfg(target_arch = "bpf")]
+mod untranslated;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {

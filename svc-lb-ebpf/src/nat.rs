@@ -32,6 +32,14 @@ pub fn draft<A: Family>(
     Ok(&scratch.flow)
 }
 
+/// The draft of the flow of what is for no frontend: all that it may get is another source port.
+#[inline(always)]
+pub fn draft_untranslated<A: Family>(key: &FlowKey<A>, now: u32) -> Result<&'static Flow<A>, Exception> {
+    let scratch = maps::scratch::<A>().ok_or(Exception::NotOurs)?;
+    scratch.flow = Flow { rewrite: key.tuple, last_seen: now, ..Flow::default() };
+    Ok(&scratch.flow)
+}
+
 /// What became of a flow that was to be made.
 #[repr(u32)]
 pub enum Opened {

@@ -10,7 +10,7 @@ use crate::{
     packet::{self, Family, Headers, Packet},
     route::{self, NextHop},
     stages::Stages,
-    stats,
+    stats, untranslated,
 };
 use aya_log_ebpf::debug;
 use svc_lb_common::{
@@ -66,7 +66,10 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
     let found = flow::find(headers, now);
     let flow = match &found {
         Some(found) => found.flow(),
-        None if is_ingress(hook) => admit(headers, hook, now)?,
+        None if is_ingress(hook) => match admit(headers, hook, now) {
+            Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
+            outcome => outcome?,
+        },
         None => {
             bypass(&headers.key, hook, now);
             return Err(Exception::NotOurs);
@@ -258,6 +261,12 @@ fn conclude<P: Packet, A: Family>(
         Ok(verdict) => {
             stats::rejected(program);
             verdict
+        }
+        Err(Exception::Untranslated) => {
+            if let Some(headers) = maps::headers::<A>() {
+                untranslated::make_way(&headers.key, clock::now());
+            }
+            P::NEXT
         }
         Err(Exception::Drop(reason)) => {
             debug!(&packet.context(), "drop: reason {}", reason as u32);

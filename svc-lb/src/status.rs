@@ -29,7 +29,8 @@ pub struct Status {
     pub error: Option<String>,
     /// Every interface, in the order of their indexes.
     pub interfaces: Vec<Interface>,
-    /// How processes are sent straight to backends.
+    /// How processes are sent straight to backends. An agent that knew nothing of it did not do it.
+    #[serde(default)]
     pub socket_lb: SocketLb,
     /// What is wrong with the manifests, with the node or with how they fit, a line each.
     pub findings: Vec<String>,

@@ -1,7 +1,7 @@
 //! The ways in which an application speaks to a server.
 
 use crate::{conversation::Answer, host::Host, plan::mapped};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::{io, net::SocketAddr};
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_common::counters::Program::{self, SockConnect4, SockConnect6, SockSendmsg4, SockSendmsg6};
@@ -65,7 +65,7 @@ impl Call {
     }
 
     /// Asks once by a new socket: who answered, and whom the application believes to speak to, by
-    /// getpeername or by the source of the answer.
+    /// getpeername and by the source of the answer, which must be the same where there are both.
     pub fn ask(self, client: &Host, address: SocketAddr) -> Result<(Answer, SocketAddr)> {
         let target = self.target(address);
         Ok(match self.manner {
@@ -76,7 +76,9 @@ impl Call {
             }
             Manner::Connected => {
                 let exchange = client.udp(target).exchange()?;
-                (exchange.ask()?, exchange.peer()?)
+                let (answer, source) = exchange.ask_for_source()?;
+                ensure!(exchange.peer()? == source, "an answer came from {source}");
+                (answer, source)
             }
             Manner::Unconnected => client.unconnected(self.socket)?.ask(target)?,
         })

@@ -112,6 +112,14 @@ impl Exchange {
         read_answer(&datagram[..length], payload)
     }
 
+    /// Sends a datagram, and reads who answered and which address the answer came from (recvfrom).
+    pub fn ask_for_source(&self) -> io::Result<(Answer, SocketAddr)> {
+        self.socket.send(b"hello")?;
+        let mut datagram = [0; 256];
+        let (length, source) = self.socket.recv_from(&mut datagram)?;
+        Ok((read_answer(&datagram[..length], b"hello")?, source))
+    }
+
     /// Sends a datagram. One that begins with `quiet` is not answered.
     pub fn send(&self, payload: &[u8]) -> io::Result<()> {
         self.socket.send(payload).map(drop)

@@ -1,9 +1,16 @@
-//! One client port towards two frontends with one backend: the backend's replies tell the two apart.
+//! One client port towards two frontends with one backend, or towards a frontend and its backend: the backend's
+//! replies tell the two apart.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use svc_lb::compile::{Family, Protocol};
-use svc_lb_tests::{Host, Rig, Service, Xdp, conversation::Answer, plan::KINDS, with_and_without_xdp};
+use svc_lb_tests::{
+    Host, Rig, Service, Xdp,
+    conversation::{Answer, Connection},
+    manifest::TARGET_PORT,
+    plan::{FAMILIES, KINDS},
+    with_and_without_xdp,
+};
 
 /// The port that the client uses for both; outside of what is reserved for SNAT.
 const PORT: u16 = 41000;
@@ -41,6 +48,60 @@ fn from_a_pod_to_itself() -> Result<()> {
     let rig = Rig::routed().start()?;
     let pod = rig.pod("pod")?;
     both_frontends_answer(&rig, &pod, &pod, Service::cluster_ip)
+}
+
+#[test]
+fn a_connection_straight_to_the_backend_keeps_its_peer_beside_one_to_the_service() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let (pod, backend, remote) = (rig.pod("pod")?, rig.pod("backend")?, rig.remote_pod("remote")?);
+    let services = [(Service::number(1), &backend), (Service::number(2), &remote)];
+    let services = services.map(|(service, backend)| (service.behind([backend]), backend));
+    rig.apply(&services.each_ref().map(|(service, _)| service))?;
+    let mut ports = PORT..;
+    let mut orders = [true, false].into_iter().cycle();
+    for (service, backend) in &services {
+        for (family, protocol) in KINDS.into_iter().flat_map(|kind| [kind, kind]) {
+            let port = ports.next().context("a port")?;
+            let straight = SocketAddr::new(backend.address(family), TARGET_PORT);
+            let targets = [service.cluster_ip(family), straight];
+            let [first, second] = if orders.next() == Some(true) { [0, 1] } else { [1, 0] };
+            let call = |target: usize| pod.dial(protocol, targets[target]).from_port(port);
+            let case = format!("{protocol} to {} and then to {}", targets[first], targets[second]);
+            match protocol {
+                Protocol::Tcp => {
+                    let mut open = [call(first).connect()?, call(second).connect().context(case.clone())?];
+                    for _ in 0..2 {
+                        open.iter_mut().try_for_each(Connection::echo).context(case.clone())?;
+                    }
+                    assert_ne!(open[0].answer().client, open[1].answer().client, "{case}");
+                }
+                Protocol::Udp => {
+                    let open = [call(first).exchange()?, call(second).exchange()?];
+                    for _ in 0..2 {
+                        for exchange in &open {
+                            assert_eq!(exchange.ask().context(case.clone())?.by, backend.name(), "{case}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_port_is_free_for_the_backend_itself_once_its_connection_to_the_service_is_closed() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let service = Service::number(1).behind([&backend]);
+    rig.apply(&[&service])?;
+    for family in FAMILIES {
+        let call = |target| pod.tcp(target).from_port(PORT).connect();
+        call(service.cluster_ip(family))?.reset()?;
+        let straight = call(SocketAddr::new(backend.address(family), TARGET_PORT))?;
+        assert_eq!(straight.answer().client, SocketAddr::new(pod.address(family), PORT), "its own port");
+    }
+    Ok(())
 }
 
 fn both_frontends_answer(

@@ -53,7 +53,7 @@ fn every_way_to_speak_reaches_every_backend_by_the_clients_own_address_and_shows
     let rig = start()?;
     rig.node().serve(TARGET_PORT)?;
     let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
-    let backends = [&local, &remote, rig.node()];
+    let backends = [&local, &remote, rig.node(), &pod];
     let services: Vec<_> =
         (1..).zip(backends).map(|(number, backend)| Service::number(number).behind([backend])).collect();
     rig.apply(&services.iter().collect::<Vec<_>>())?;
@@ -68,7 +68,7 @@ fn every_way_to_speak_reaches_every_backend_by_the_clients_own_address_and_shows
             Ok(())
         })?;
         only(&work, &[call.program()]);
-        assert_eq!(work.forwarded(call.program()), 12, "{call:?}: two clients, six addresses");
+        assert_eq!(work.forwarded(call.program()), 16, "{call:?}: two clients, eight addresses");
         for service in &services {
             assert_eq!(work.socket_connections(service, call.protocol(), call.address), 4, "{call:?}");
             assert_eq!(work.new_flows(service, call.protocol(), call.address), 0, "{call:?}");

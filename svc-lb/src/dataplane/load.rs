@@ -6,7 +6,7 @@ use super::{
     error::{DataplaneError, chain},
     log::LogLevel,
     lost_sockets,
-    maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES},
+    maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES, SOCKET_PEERS, SOCKETS},
     name::ServiceName,
     namespace_cookie::namespace_cookie,
     options::Options,
@@ -32,9 +32,12 @@ const LOG_LINES: usize = 25;
 /// How many characters of each.
 const LOG_WIDTH: usize = 200;
 
-/// Maps that hold each other's numbers, flow tables apart: if one is made anew, all are.
+/// Maps that hold each other's numbers: if one is made anew, all are.
 const LINKED: [&str; 7] =
     ["SERVICES", SERVICE_NAMES, "SLOTS", "BACKENDS_V4", "BACKENDS_V6", "FRONTENDS_V4", "FRONTENDS_V6"];
+
+/// Maps that remember those numbers: they are made anew then, too.
+const MEMORIES: [&str; 6] = [FLOWS[0], FLOWS[1], NEW_FLOWS[0], NEW_FLOWS[1], SOCKETS, SOCKET_PEERS];
 
 /// The programs that are loaded at once. The others are for links that few nodes have, or for sockets, which
 /// may be off: they are loaded where they are first attached.
@@ -127,7 +130,7 @@ fn discard(directory: &Path, definitions: &BTreeMap<String, MapInfo>) -> Result<
     }
     let fits = |name: &str| pinned.get(name) == definitions.get(name);
     let all = !LINKED.iter().all(|name| fits(name));
-    let is_linked = |name: &str| [&LINKED[..], &FLOWS, &NEW_FLOWS].iter().any(|names| names.contains(&name));
+    let is_linked = |name: &str| LINKED.contains(&name) || MEMORIES.contains(&name);
     for (name, info) in &pinned {
         if !fits(name) || all && is_linked(name) {
             bpffs::remove(&directory.join(name))?;

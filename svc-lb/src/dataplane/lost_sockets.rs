@@ -1,11 +1,11 @@
 //! Which connected UDP sockets have lost their backend: the program `lost_sockets` says it, an iterator over
-//! the map of what is kept of sockets. The kernel has it since Linux 5.9, and tells UDP sockets' part of that
-//! map in no other way: sock_diag knows it of TCP only.
+//! the map of what is kept with sockets (Linux 5.9). sock_diag can show a socket's part of that map, too, but
+//! does so for TCP only.
 
 use super::{
     error::{DataplaneError, chain},
     load::load_program,
-    maps,
+    maps::{self, SOCKETS},
     syscall::Access,
     typed::{MapError, SocketIterator, SocketStorage},
 };
@@ -18,8 +18,6 @@ pub const ITERATOR: &str = "bpf_sk_storage_map";
 
 /// The name of the program.
 const PROGRAM: &str = "lost_sockets";
-/// The map.
-const SOCKETS: &str = "SOCKETS";
 
 /// The sockets that have lost their backend, of all network namespaces.
 #[derive(Debug)]

@@ -25,6 +25,10 @@ pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 pub const FLOWS: [&str; 2] = [Ipv4::FLOWS, Ipv6::FLOWS];
 /// The tables of unfinished flows: their size follows from that of the flow tables.
 pub const NEW_FLOWS: [&str; 2] = [Ipv4::NEW_FLOWS, Ipv6::NEW_FLOWS];
+/// What is kept with sockets.
+pub const SOCKETS: &str = "SOCKETS";
+/// What is kept of the further services that a socket speaks to.
+pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 
 /// How the name of a directory of maps starts; the version of the layout follows.
 const LAYOUT: &str = "maps-v";

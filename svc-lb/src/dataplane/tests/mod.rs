@@ -66,7 +66,7 @@ pub(crate) fn open(pin_dir: &Path) -> Dataplane {
 
 /// Keeps a peer with a socket, as a program does that has chosen it.
 pub(crate) fn keep_with_socket(pin_dir: &Path, socket: &impl AsRawFd, peer: &Peer) {
-    let map = RawMap::open(&maps::directory(pin_dir).join("SOCKETS"), Access::Write, None);
+    let map = RawMap::open(&maps::directory(pin_dir).join(maps::SOCKETS), Access::Write, None);
     let kept = map.and_then(|map| map.update(&socket.as_raw_fd().to_ne_bytes(), bytemuck::bytes_of(peer)));
     kept.expect("a socket that lives");
 }

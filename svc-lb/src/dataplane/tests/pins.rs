@@ -140,13 +140,22 @@ fn a_pinned_map_of_another_size_is_made_anew_and_the_others_stay() {
 fn maps_that_hold_each_others_numbers_are_made_anew_together() {
     in_namespaces(|pin_dir| {
         open(pin_dir).sync(&tables()).expect("a sync");
-        let path = maps::directory(pin_dir).join("SLOTS");
+        let directory = maps::directory(pin_dir);
+        let memories = || {
+            ["FLOWS_V4", "NEW_FLOWS_V6", "SOCKETS", "SOCKET_PEERS"]
+                .map(|name| fs::metadata(directory.join(name)).expect("a pin").ino())
+        };
+        let before = memories();
+        let path = directory.join("SLOTS");
         fs::remove_file(&path).expect("a pin");
         aya::maps::Array::<_, u32>::create(16, 0).expect("a map").pin(&path).expect("a pin");
         let mut dataplane = open(pin_dir);
         assert_eq!(dataplane.statistics().expect("statistics").tables["services"].entries, 0);
         assert_eq!(dataplane.sync(&tables()).expect("a sync").writes, 20);
         assert_eq!(endpoints(pin_dir).len(), 2);
+        for (before, after) in before.into_iter().zip(memories()) {
+            assert_ne!(before, after, "what is remembered by the old numbers is forgotten");
+        }
     });
 }
 

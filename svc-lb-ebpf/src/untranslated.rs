@@ -1,0 +1,59 @@
+//! Connections that svc-lb does not translate, and that would have the addresses and ports of one that it
+//! does: a client speaks to a backend by a frontend and straight, from one port. What comes back would be
+//! taken for the other's. As under nf_conntrack, each keeps its own peer: the later one gets another port.
+
+use crate::{
+    exception::Exception,
+    flow::{self, Found, Place},
+    maps, nat,
+    packet::{Family, Headers},
+};
+use svc_lb_common::flow::{Flow, FlowKey, Hook, State, TCP, TcpFlags};
+
+/// Looks at what opens a connection to no frontend. If its answers would be taken for those of a flow, it
+/// gets a flow of its own, whose draft this gives; all else is not ours.
+#[inline(never)]
+pub fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'static Flow<A>, Exception> {
+    let reply_hook = if matches!(hook, Hook::PodIngress) { Hook::PodEgress } else { Hook::UplinkEgress };
+    let FlowKey { tuple, protocol, .. } = &headers.key;
+    let reply = FlowKey { tuple: tuple.reversed(), protocol: *protocol, hook: reply_hook as u16 };
+    if !headers.is_opening() || flow::peek(&reply, now).is_none() {
+        return Err(Exception::NotOurs);
+    }
+    nat::draft_untranslated(&headers.key, now)
+}
+
+/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent.
+/// The backend has a connection already with the client's address and port, of which svc-lb does not know.
+/// Where the flow has another port or address than the client, no connection of the client's is in its way.
+#[inline(always)]
+pub fn is_answer_to<A: Family>(headers: &Headers<A>, found: &Found<A>, state: State) -> bool {
+    let (flow, FlowKey { tuple, protocol, .. }) = (found.flow(), &headers.key);
+    *protocol == TCP
+        && flow.has(Flow::<A>::REPLY)
+        && !state.has(State::REPLIED)
+        && !headers.tcp_flags().has(TcpFlags::SYN | TcpFlags::RST)
+        && flow.rewrite.destination == tuple.destination
+        && flow.rewrite.destination_port == tuple.destination_port
+}
+
+/// Makes way for the connection that a packet is an answer of: the flow that has its addresses and ports
+/// goes, and will get another port when its client tries again.
+#[inline(always)]
+pub fn make_way<A: Family>(key: &FlowKey<A>, now: u32) {
+    let (Some(scratch), Some(in_the_way)) = (maps::scratch::<A>(), flow::peek(key, now)) else { return };
+    scratch.flow = Flow {
+        rewrite: key.tuple,
+        last_seen: now,
+        state: State::REPLIED | State::ESTABLISHED,
+        partner_hook: in_the_way.partner_hook,
+        flags: Flow::<A>::REPLY | Flow::<A>::BYPASS,
+        ..Flow::default()
+    };
+    flow::remove(key, in_the_way);
+    scratch.pair(key);
+    let place = Place::of_new_flow(now);
+    if place.insert(key, &scratch.flow) && !place.insert(&scratch.partner_key, &scratch.partner) {
+        place.take_back(key);
+    }
+}
