@@ -22,10 +22,10 @@ use svc_lb_tests::{
 };
 
 /// Rounds of a full measurement.
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 100;
 
 /// How long connections are made each round.
-const LEG: Duration = Duration::from_millis(200);
+const LEG: Duration = Duration::from_millis(50);
 
 /// Connections between two looks at the clock.
 const CONNECTIONS: u32 = 20;
