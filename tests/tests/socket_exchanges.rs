@@ -189,6 +189,27 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
 }
 
 #[test]
+fn a_socket_stays_with_its_other_backends_when_it_loses_one() -> Result<()> {
+    let rig = start()?;
+    let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.remote_pod("two")?);
+    let (first, further) = (Service::number(1), Service::number(2).behind([&one, &two]));
+    rig.apply(&[&first.behind([&one]), &further])?;
+    for (kind, family) in KINDS {
+        let [lost, kept] = [&first, &further].map(|service| seen_by(kind, service.cluster_ip(family)));
+        for client in [&pod, rig.node()] {
+            let socket = client.unconnected(kind)?;
+            assert_eq!(answers(&socket, lost)?, "one");
+            let backend = answers(&socket, kept)?;
+            rig.apply(&[&first.behind([&two]), &further])?;
+            assert_eq!(answers(&socket, lost)?, "two");
+            assert_eq!([answers(&socket, kept)?, answers(&socket, kept)?], [&*backend, &*backend]);
+            rig.apply(&[&first.behind([&one]), &further])?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn an_exchange_that_was_idle_for_too_long_chooses_anew_unless_it_is_connected() -> Result<()> {
     let rig = Rig::routed()
         .socket_lb(SocketLb::On)
