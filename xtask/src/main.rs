@@ -34,9 +34,10 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Measure the dataplane in network namespaces (as root)
+    /// Measure the dataplane in network namespaces, and compare it with its targets (as root)
     Bench {
-        /// Passed on to the benchmark
+        /// What to measure: packets, socket-lb; if nothing is named, everything. With --quick fewer rounds, with
+        /// --check a failure if a target is missed
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
