@@ -45,7 +45,8 @@ impl<'a> Peers<'a> {
     #[inline(always)]
     pub fn add(&mut self, peer: &Peer, now: u32) -> bool {
         match &mut self.own {
-            Some(own) if own.frontend != peer.frontend && is_usable(own, now) => {
+            // What a socket was connected to stays, also when it is lost: the agent closes the socket for it.
+            Some(own) if own.has(Peer::CONNECTED) || own.frontend != peer.frontend && is_usable(own, now) => {
                 own.flags |= Peer::HAS_OTHERS;
                 shadow(own, peer);
                 keep_twice(self.context, peer)
@@ -90,10 +91,7 @@ impl<'a> Peers<'a> {
     #[inline(always)]
     pub fn backend_of(&mut self, frontend: &Remote, now: u32) -> Option<&Remote> {
         let own = self.own.as_deref_mut()?;
-        if own.frontend == *frontend {
-            if !is_usable(own, now) {
-                return None;
-            }
+        if own.frontend == *frontend && is_usable(own, now) {
             own.last_used = now;
             own.flags &= !Peer::SHADOWED;
             return Some(&own.backend);
