@@ -74,14 +74,16 @@ pub enum Program {
     SockGetpeername4 = 13,
     /// A socket of IPv6 asks whom it is connected to.
     SockGetpeername6 = 14,
+    /// A socket of either family is closed.
+    SockRelease = 15,
 }
 
 impl Program {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 15] = {
+    pub const ALL: [Self; 16] = {
         let [a, b, c, d, e, f, g] = Self::PACKETS;
-        let [h, i, j, k, l, m, n, o] = Self::SOCKETS;
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]
+        let [h, i, j, k, l, m, n, o, p] = Self::SOCKETS;
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     };
 
     /// Those that see packets, at interfaces.
@@ -96,7 +98,7 @@ impl Program {
     ];
 
     /// Those that see what applications do with sockets, at a cgroup.
-    pub const SOCKETS: [Self; 8] = [
+    pub const SOCKETS: [Self; 9] = [
         Self::SockConnect4,
         Self::SockConnect6,
         Self::SockSendmsg4,
@@ -105,6 +107,7 @@ impl Program {
         Self::SockRecvmsg6,
         Self::SockGetpeername4,
         Self::SockGetpeername6,
+        Self::SockRelease,
     ];
 
     /// The name of the program in the object file, and in `status`.
@@ -125,6 +128,7 @@ impl Program {
             Self::SockRecvmsg6 => "sock_recvmsg6",
             Self::SockGetpeername4 => "sock_getpeername4",
             Self::SockGetpeername6 => "sock_getpeername6",
+            Self::SockRelease => "sock_release",
         }
     }
 }

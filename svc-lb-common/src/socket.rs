@@ -3,6 +3,9 @@
 use crate::address::{Address, Be16, Ipv4, Ipv6};
 use bytemuck::{Pod, Zeroable};
 
+/// How many entries `CONNECTIONS` holds, one a TCP connection.
+pub const MAX_CONNECTIONS: u32 = 1 << 16;
+
 /// How many entries `SOCKET_PEERS` holds, two for each service that an unconnected UDP socket speaks to
 /// besides its first one.
 pub const MAX_SOCKET_PEERS: u32 = 1 << 16;
@@ -60,8 +63,21 @@ impl Mapped for Ipv6 {
     }
 }
 
-/// The value of `SOCKETS` and of `SOCKET_PEERS`: the service that a socket believes to speak to, and the
-/// backend that it speaks to.
+/// The value of `CONNECTIONS`: the service that a TCP socket believes to speak to, and the backend that it
+/// speaks to. The key is the socket's cookie (`bpf_get_socket_cookie`), which no other socket ever has.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Connection {
+    /// The frontend.
+    pub frontend: Remote,
+    /// The backend.
+    pub backend: Remote,
+}
+
+const _: () = assert!(size_of::<Connection>() == 40);
+
+/// The value of `SOCKETS` and of `SOCKET_PEERS`: the same of a UDP socket, and what it takes to tell whether
+/// the backend is still there.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Peer {

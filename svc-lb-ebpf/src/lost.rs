@@ -5,7 +5,7 @@ use crate::peers;
 use aya_ebpf::{
     bindings::seq_file,
     cty::c_void,
-    helpers::generated::{bpf_get_socket_cookie, bpf_seq_write, bpf_skc_to_tcp_sock},
+    helpers::generated::{bpf_get_socket_cookie, bpf_seq_write},
 };
 use svc_lb_common::socket::{LostSocket, Peer};
 
@@ -38,9 +38,6 @@ pub fn tell(step: &Step) {
     }
     // SAFETY: the helpers take the step's socket and its output, and read a value of the length stated.
     unsafe {
-        if !bpf_skc_to_tcp_sock(step.socket).is_null() {
-            return;
-        }
         let cookie = bpf_get_socket_cookie(step.socket);
         let lost = LostSocket { cookie, backend: peer.backend, padding: 0 };
         bpf_seq_write((*step.meta).output, (&raw const lost).cast(), size_of::<LostSocket>() as u32);

@@ -18,7 +18,7 @@ use svc_lb_common::{
     frontend::{Frontend, FrontendKey},
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
-    socket::{MAX_SOCKET_PEERS, Peer, PeerKey},
+    socket::{Connection, MAX_CONNECTIONS, MAX_SOCKET_PEERS, Peer, PeerKey},
 };
 
 /// How many entries the flow tables hold unless the loader says otherwise.
@@ -76,6 +76,8 @@ static INTERFACES: Array<Interface, { INTERFACE_SLOTS as usize }> = Array::new()
 #[btf_map]
 static OTHER_INTERFACES: HashMap<u32, Interface, { MAX_OTHER_INTERFACES as usize }, NO_PREALLOC> =
     HashMap::new();
+#[btf_map]
+static CONNECTIONS: LruHashMap<u64, Connection, { MAX_CONNECTIONS as usize }> = LruHashMap::new();
 #[btf_map]
 static SOCKETS: SkStorage<Peer> = SkStorage::new();
 #[btf_map]
@@ -345,9 +347,32 @@ pub fn keep_socket(context: &SockAddrContext, peer: &Peer) -> bool {
 
 /// A number that no other socket ever has.
 #[inline(always)]
-pub fn socket_cookie(context: &SockAddrContext) -> u64 {
+pub fn socket_cookie(context: &impl EbpfContext) -> u64 {
     // SAFETY: the helper takes the context of a program for sockets.
     unsafe { bpf_get_socket_cookie(context.as_ptr()) }
+}
+
+/// What is kept of a TCP connection, by its socket's cookie.
+#[inline(always)]
+pub fn connection(cookie: u64) -> Option<&'static Connection> {
+    // SAFETY: only the program that connects the socket writes to it, and the kernel holds the socket's lock.
+    // An entry that is evicted meanwhile may be reused: an accepted risk of every LRU table, of some
+    // nanoseconds.
+    unsafe { CONNECTIONS.get(cookie) }
+}
+
+/// Keeps a TCP connection.
+#[inline(always)]
+pub fn keep_connection(cookie: u64, connection: &Connection) {
+    // Without an entry the socket shows the backend's address: no reason to refuse the connection.
+    let _ = CONNECTIONS.insert(cookie, connection, 0);
+}
+
+/// Forgets a TCP connection.
+#[inline(always)]
+pub fn forget_connection(cookie: u64) {
+    // Most sockets have none.
+    let _ = CONNECTIONS.remove(cookie);
 }
 
 /// One of several peers of an unconnected socket.

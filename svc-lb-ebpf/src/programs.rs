@@ -7,8 +7,8 @@ use crate::{
     socket_address::{Inet4, Inet6},
 };
 use aya_ebpf::{
-    macros::{cgroup_sock_addr, classifier, xdp},
-    programs::{SockAddrContext, TcContext, XdpContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier, xdp},
+    programs::{SockAddrContext, SockContext, TcContext, XdpContext},
 };
 use svc_lb_common::{counters::Program, flow::Hook};
 
@@ -109,6 +109,12 @@ pub fn sock_getpeername6(context: SockAddrContext) -> i32 {
 pub extern "C" fn lost_sockets(step: &lost::Step) -> i32 {
     lost::tell(step);
     0
+}
+
+/// A socket of either family is closed.
+#[cgroup_sock(sock_release)]
+pub fn sock_release(context: SockContext) -> i32 {
+    socket::release(&context)
 }
 
 /// For the agent, by a test run: what the dataplane's clock shows.

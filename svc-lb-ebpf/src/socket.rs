@@ -6,7 +6,7 @@ use crate::{
     clock, config,
     exception::Exception,
     frontend,
-    maps::Maps,
+    maps::{self, Maps},
     peers::Peers,
     socket_address::SocketAddress,
     stats,
@@ -15,12 +15,12 @@ use aya_ebpf::{
     EbpfContext,
     bindings::BPF_TCP_ESTABLISHED,
     helpers::generated::{bpf_get_netns_cookie, bpf_set_retval},
-    programs::SockAddrContext,
+    programs::{SockAddrContext, SockContext},
 };
 use svc_lb_common::{
     counters::Program,
     flow::{TCP, UDP},
-    socket::{Mapped, Peer, Remote},
+    socket::{Connection, Mapped, Peer, Remote},
 };
 
 /// What a program returns: the call goes on, with the address as it is now.
@@ -39,10 +39,12 @@ const EHOSTUNREACH: i32 = 113;
 #[inline(always)]
 pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) -> i32 {
     let (to, now) = (S::read(context), clock::now());
-    let mut peers = Peers::of(context);
     match choose(context, &to, now) {
         Ok(peer) => {
-            if !peers.set(&Peer { flags: Peer::CONNECTED, ..peer }) {
+            if protocol(context) == TCP {
+                let connection = Connection { frontend: peer.frontend, backend: peer.backend };
+                maps::keep_connection(maps::socket_cookie(context), &connection);
+            } else if !Peers::of(context).set(&Peer { flags: Peer::CONNECTED, ..peer }) {
                 return fail(ENOBUFS);
             }
             S::write(context, &peer.backend);
@@ -50,7 +52,9 @@ pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
             PROCEED
         }
         Err(exception) if matches!(exception, Exception::NotOurs) || is_probe(context, &to) => {
-            peers.clear();
+            if protocol(context) == UDP {
+                Peers::of(context).clear();
+            }
             PROCEED
         }
         Err(exception) => conclude(context, exception, program),
@@ -113,8 +117,24 @@ pub fn recvmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
 /// A socket asks whom it is connected to.
 #[inline(always)]
 pub fn getpeername<S: SocketAddress>(context: &SockAddrContext) -> i32 {
-    if let Some(frontend) = Peers::of(context).connected_to(&S::read(context)) {
+    let backend = S::read(context);
+    if protocol(context) == TCP {
+        let connection = maps::connection(maps::socket_cookie(context));
+        if let Some(connection) = connection.filter(|connection| connection.backend == backend) {
+            S::write(context, &connection.frontend);
+        }
+    } else if let Some(frontend) = Peers::of(context).connected_to(&backend) {
         S::write(context, frontend);
+    }
+    PROCEED
+}
+
+/// A socket is closed. What is kept of UDP sockets goes with them.
+#[inline(always)]
+pub fn release(context: &SockContext) -> i32 {
+    // SAFETY: the kernel's context, which the verifier checks every access to.
+    if unsafe { (*context.sock).protocol } == u32::from(TCP) {
+        maps::forget_connection(maps::socket_cookie(context));
     }
     PROCEED
 }

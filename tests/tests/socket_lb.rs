@@ -234,6 +234,33 @@ fn sum(tallies: &[Tally]) -> Tally {
 }
 
 #[test]
+fn what_is_remembered_of_a_connection_goes_with_its_socket() -> Result<()> {
+    let rig = start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let services = [1, 2, 3].map(|number| Service::number(number).behind([&backend]));
+    rig.apply(&services.each_ref())?;
+    let mut open = Vec::new();
+    for call in Call::all().filter(|call| call.manner == Manner::Tcp) {
+        let target = call.target(services[0].cluster_ip(call.address));
+        for client in [&pod, rig.node()] {
+            open.push(client.tcp(target).connect()?);
+            client.tcp(target).connect()?.reset()?;
+        }
+    }
+    assert_eq!(rig.entries("connections")?, 6);
+    drop(open);
+    assert_eq!(rig.entries("connections")?, 0);
+    // The first Service is kept with the socket itself, the further ones each by its frontend, and by the one
+    // backend that they have.
+    let socket = pod.unconnected(Family::V4)?;
+    for service in &services {
+        socket.ask(service.cluster_ip(Family::V4))?;
+    }
+    assert_eq!(rig.entries("socket_peers")?, 3);
+    Ok(())
+}
+
+#[test]
 fn a_pod_in_a_cgroup_below_is_served_and_one_in_a_cgroup_beside_is_not() -> Result<()> {
     let rig = start()?;
     let cgroup = rig.cgroup().context("a rig with a cgroup")?;

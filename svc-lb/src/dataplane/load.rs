@@ -173,6 +173,7 @@ pub fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), Datapl
             .and_then(|kernel| iterator.load(lost_sockets::ITERATOR, &kernel)),
         Some(AyaProgram::SchedClassifier(classifier)) => classifier.load(),
         Some(AyaProgram::CgroupSockAddr(sockets)) => sockets.load(),
+        Some(AyaProgram::CgroupSock(sockets)) => sockets.load(),
         _ => return Err(object(&format!("the object has no program {program}"))),
     };
     result.map_err(|error| match error {

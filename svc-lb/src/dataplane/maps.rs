@@ -17,6 +17,7 @@ use svc_lb_common::{
     frontend::{Frontend, FrontendKey},
     interface::{Interface, Settings},
     service::Service,
+    socket::{Connection, Peer, PeerKey},
 };
 
 /// The map of [`ServiceName`]s, which no program reads.
@@ -116,6 +117,10 @@ pub struct Maps {
     pub services: HashMap<u32, Service>,
     /// Service id → what it stands for.
     pub names: HashMap<u32, ServiceName>,
+    /// Cookie of a TCP socket → the service that it speaks to.
+    pub connections: HashMap<u64, Connection>,
+    /// Cookie of a UDP socket, frontend or backend → one of the services that it speaks to.
+    pub socket_peers: HashMap<PeerKey, Peer>,
     /// Slot → backend index.
     pub slots: Array<u32>,
     /// Service id → what was counted.
@@ -141,6 +146,8 @@ impl Maps {
             v6: FamilyMaps::open(directory, access)?,
             services: HashMap::open(directory, "SERVICES", access)?,
             names: HashMap::open(directory, SERVICE_NAMES, access)?,
+            connections: HashMap::open(directory, "CONNECTIONS", access)?,
+            socket_peers: HashMap::open(directory, SOCKET_PEERS, access)?,
             slots: Array::open(directory, "SLOTS", access)?,
             counters: PerCpuArray::open(directory, "COUNTERS", access)?,
             programs: PerCpuArray::open(directory, "PROGRAMS", access)?,

@@ -26,9 +26,10 @@ use svc_lb_common::counters::Program;
 /// The directory of the pinned links, each by its program's name.
 const PINS: &str = "cgroup";
 
-/// What answers comes first: from the moment on in which sockets are sent to backends, they are told of
-/// the service.
-const ORDER: [Program; 8] = [
+/// What answers and what tidies up comes first: from the moment on in which sockets are sent to backends,
+/// they are told of the service.
+const ORDER: [Program; 9] = [
+    Program::SockRelease,
     Program::SockGetpeername4,
     Program::SockGetpeername6,
     Program::SockRecvmsg4,
@@ -98,19 +99,34 @@ impl Sockets {
             return Ok(());
         }
         load_program(ebpf, program)?;
-        let Some(AyaProgram::CgroupSockAddr(loaded)) = ebpf.program_mut(program) else {
+        let Some(loaded) = ebpf.program_mut(program) else {
             return Err("the object has no such program".into());
         };
         if there {
             replace_program(&path, loaded.fd()?.as_fd())?;
         } else {
             forget(&path)?;
-            let id = loaded.attach(&directory, CgroupAttachMode::default())?;
-            FdLink::try_from(loaded.take_link(id)?)?.pin(&path)?;
+            link(loaded, &directory)?.pin(&path)?;
         }
         self.attached.insert(program);
         Ok(())
     }
+}
+
+/// Attaches a program to a cgroup.
+fn link(program: &mut AyaProgram, cgroup: &File) -> Result<FdLink, Box<dyn Error>> {
+    let mode = CgroupAttachMode::default();
+    Ok(match program {
+        AyaProgram::CgroupSockAddr(program) => {
+            let id = program.attach(cgroup, mode)?;
+            program.take_link(id)?.try_into()?
+        }
+        AyaProgram::CgroupSock(program) => {
+            let id = program.attach(cgroup, mode)?;
+            program.take_link(id)?.try_into()?
+        }
+        _ => return Err("it is no program for a cgroup".into()),
+    })
 }
 
 /// Detaches what is attached under a pin directory.

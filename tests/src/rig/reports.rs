@@ -35,6 +35,12 @@ impl Rig {
         Ok(self.counters()?.since(&before))
     }
 
+    /// How many entries a table has, by its name in `svc-lb status`.
+    pub fn entries(&self, table: &str) -> Result<u64> {
+        let status = self.json(&["status"])?;
+        status["tables"][table]["entries"].as_u64().with_context(|| format!("no table {table} in the status"))
+    }
+
     /// The flows of the table, as `svc-lb get flows` prints them.
     pub fn flows(&self) -> Result<Vec<Value>> {
         let flows = self.json(&["get", "flows"])?;

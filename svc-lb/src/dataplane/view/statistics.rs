@@ -18,7 +18,8 @@ pub struct Statistics {
     /// Packets dropped, by reason.
     pub drops: BTreeMap<&'static str, u64>,
     /// How full the tables are: `flows_v4`, `new_flows_v4`, `frontends_v4`, `backends_v4`, the same of
-    /// IPv6, and `services`.
+    /// IPv6, `services`, `connections` (TCP sockets that were sent to a backend) and `socket_peers` (of UDP
+    /// sockets that speak to several services).
     pub tables: BTreeMap<String, Fill>,
 }
 
@@ -64,6 +65,12 @@ pub fn read(maps: &Maps, flows: FlowCounts) -> Result<Statistics, MapError> {
     }
     let services = maps.services.dump()?.len();
     statistics.tables.insert("services".to_owned(), fill(services, &maps.services));
+    for (name, entries, capacity) in [
+        ("connections", maps.connections.count()?, maps.connections.capacity()),
+        ("socket_peers", maps.socket_peers.count()?, maps.socket_peers.capacity()),
+    ] {
+        statistics.tables.insert(name.to_owned(), Fill { entries, capacity });
+    }
     statistics.tables.extend(family(&maps.v4, "v4", flows_v4, new_flows_v4)?);
     statistics.tables.extend(family(&maps.v6, "v6", flows_v6, new_flows_v6)?);
     Ok(statistics)
