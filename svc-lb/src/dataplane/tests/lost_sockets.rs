@@ -6,7 +6,7 @@ use crate::{
     dataplane::Dataplane,
 };
 use std::{
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, UdpSocket},
     sync::Arc,
 };
 use svc_lb_common::{
@@ -75,8 +75,6 @@ fn a_connected_socket_of_udp_is_lost_when_its_backend_is_gone() {
             keep_with_socket(pin_dir, &socket, &peer);
             socket
         });
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a socket");
-        keep_with_socket(pin_dir, &tcp, &first);
         let lost_sockets = dataplane.lost_sockets().expect("an iterator");
         let lost = || lost_sockets.read().expect("sockets");
         assert_eq!(lost(), []);
