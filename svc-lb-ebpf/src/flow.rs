@@ -9,10 +9,9 @@ use crate::{
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
     stages::Stages,
-    untranslated,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
-use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, UDP, is_past};
+use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, TcpFlags, UDP, is_past};
 
 /// An entry of the flow table, in the table's memory: other processors read and write it too.
 pub struct Found<A: 'static> {
@@ -184,7 +183,7 @@ pub fn refresh<A: Stages>(
     if before == after && found.last_seen() == now {
         return Ok(flow);
     }
-    if untranslated::is_answer_to(headers, found, before) {
+    if is_of_another(headers, found) {
         return Err(Exception::Untranslated);
     }
     match A::advance(found.entry, u32::from(found.unfinished), after.0, now) {
@@ -192,6 +191,20 @@ pub fn refresh<A: Stages>(
         Step::Moved => maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
         Step::Lost => Err(Exception::Reject),
     }
+}
+
+/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent.
+/// The backend has a connection already with the client's address and port, of which svc-lb does not know.
+/// Where the flow has another port or address than the client, no connection of the client's is in its way.
+#[inline(always)]
+fn is_of_another<A: Family>(headers: &Headers<A>, found: &Found<A>) -> bool {
+    let (flow, FlowKey { tuple, protocol, .. }) = (found.flow(), &headers.key);
+    *protocol == TCP
+        && flow.has(Flow::<A>::REPLY)
+        && !found.state().has(State::REPLIED)
+        && !headers.tcp_flags().has(TcpFlags::SYN | TcpFlags::RST)
+        && flow.rewrite.destination == tuple.destination
+        && flow.rewrite.destination_port == tuple.destination_port
 }
 
 /// What [`advance`] made of a flow.

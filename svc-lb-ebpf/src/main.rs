@@ -15,7 +15,7 @@
 //! - [`socket`], [`socket_address`], [`peers`]: applications that connect and send straight to backends
 //! - [`lost`]: which of them have lost their backend
 //! - [`stages`]: what the verifier follows by itself
-//! - [`maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
+//! - [`maps`], [`socket_maps`], [`config`], [`clock`], [`stats`], [`atomic`]: what all of these stand on
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "BPF has its atomics only as intrinsics"))]
@@ -64,6 +64,8 @@ mod select;
 mod socket;
 #[cfg(target_arch = "bpf")]
 mod socket_address;
+#[cfg(target_arch = "bpf")]
+mod socket_maps;
 #[cfg(target_arch = "bpf")]
 mod source_port;
 #[cfg(target_arch = "bpf")]

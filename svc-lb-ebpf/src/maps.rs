@@ -2,12 +2,9 @@
 
 use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
 use aya_ebpf::{
-    EbpfContext,
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage},
-    helpers::generated::bpf_get_socket_cookie,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
-    programs::SockAddrContext,
 };
 use svc_lb_common::{
     address::{Address, Ipv4, Ipv6},
@@ -18,7 +15,6 @@ use svc_lb_common::{
     frontend::{Frontend, FrontendKey},
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
-    socket::{Connection, MAX_CONNECTIONS, MAX_SOCKET_PEERS, Peer, PeerKey},
 };
 
 /// How many entries the flow tables hold unless the loader says otherwise.
@@ -76,12 +72,6 @@ static INTERFACES: Array<Interface, { INTERFACE_SLOTS as usize }> = Array::new()
 #[btf_map]
 static OTHER_INTERFACES: HashMap<u32, Interface, { MAX_OTHER_INTERFACES as usize }, NO_PREALLOC> =
     HashMap::new();
-#[btf_map]
-static CONNECTIONS: LruHashMap<u64, Connection, { MAX_CONNECTIONS as usize }> = LruHashMap::new();
-#[btf_map]
-static SOCKETS: SkStorage<Peer> = SkStorage::new();
-#[btf_map]
-static SOCKET_PEERS: LruHashMap<PeerKey, Peer, { MAX_SOCKET_PEERS as usize }> = LruHashMap::new();
 #[btf_map]
 static NEW_FLOW_RATE: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]
@@ -327,71 +317,4 @@ pub fn new_flow_rate() -> Option<*mut Rate> {
 #[inline(always)]
 pub fn last_unfinished() -> Option<*mut u32> {
     UNFINISHED.get_ptr_mut(0)
-}
-
-/// What is kept with a socket, if anything is.
-#[inline(always)]
-pub fn socket(context: &SockAddrContext) -> Option<&'static mut Peer> {
-    // SAFETY: the context's socket is there as long as the program runs, and so is what is kept with it.
-    // The kernel holds the socket's lock: nothing else writes to it meanwhile.
-    unsafe { SOCKETS.get_ptr_mut(context).as_mut() }
-}
-
-/// Keeps something with a socket that has nothing yet. `false`: there is no memory.
-#[inline(always)]
-pub fn keep_socket(context: &SockAddrContext, peer: &Peer) -> bool {
-    let mut peer = *peer;
-    // SAFETY: as above; the kernel copies the value.
-    unsafe { !SOCKETS.get_or_insert_ptr_mut(context, Some(&mut peer)).is_null() }
-}
-
-/// A number that no other socket ever has.
-#[inline(always)]
-pub fn socket_cookie(context: &impl EbpfContext) -> u64 {
-    // SAFETY: the helper takes the context of a program for sockets.
-    unsafe { bpf_get_socket_cookie(context.as_ptr()) }
-}
-
-/// What is kept of a TCP connection, by its socket's cookie.
-#[inline(always)]
-pub fn connection(cookie: u64) -> Option<&'static Connection> {
-    // SAFETY: only the program that connects the socket writes to it, and the kernel holds the socket's lock.
-    // An entry that is evicted meanwhile may be reused: an accepted risk of every LRU table, of some
-    // nanoseconds.
-    unsafe { CONNECTIONS.get(cookie) }
-}
-
-/// Keeps a TCP connection.
-#[inline(always)]
-pub fn keep_connection(cookie: u64, connection: &Connection) {
-    // Without an entry the socket shows the backend's address: no reason to refuse the connection.
-    let _ = CONNECTIONS.insert(cookie, connection, 0);
-}
-
-/// Forgets a TCP connection.
-#[inline(always)]
-pub fn forget_connection(cookie: u64) {
-    // Most sockets have none.
-    let _ = CONNECTIONS.remove(cookie);
-}
-
-/// One of several peers of an unconnected socket.
-#[inline(always)]
-pub fn socket_peer(key: &PeerKey) -> Option<&'static mut Peer> {
-    // SAFETY: the kernel holds the lock of the one socket that has this key. An entry that is evicted
-    // meanwhile may be reused: an accepted risk of every LRU table, of some nanoseconds.
-    SOCKET_PEERS.get_ptr_mut(key).map(|peer| unsafe { &mut *peer })
-}
-
-/// Keeps one of several peers of an unconnected socket. `false`: there is no memory.
-#[inline(always)]
-pub fn keep_socket_peer(key: &PeerKey, peer: &Peer) -> bool {
-    SOCKET_PEERS.insert(key, peer, 0).is_ok()
-}
-
-/// Forgets one of several peers of an unconnected socket.
-#[inline(always)]
-pub fn forget_socket_peer(key: &PeerKey) {
-    // One that is gone already is as good.
-    let _ = SOCKET_PEERS.remove(key);
 }

@@ -6,6 +6,7 @@
 use crate::{
     config,
     maps::{self, Maps},
+    socket_maps,
 };
 use aya_ebpf::programs::SockAddrContext;
 use svc_lb_common::{
@@ -24,7 +25,7 @@ impl<'a> Peers<'a> {
     /// Those of the socket at hand.
     #[inline(always)]
     pub fn of(context: &'a SockAddrContext) -> Self {
-        Self { context, own: maps::socket(context) }
+        Self { context, own: socket_maps::socket(context) }
     }
 
     /// Keeps the one service that is kept with the socket itself. `false`: there is no memory.
@@ -37,7 +38,7 @@ impl<'a> Peers<'a> {
                 own.flags |= others;
                 true
             }
-            None => maps::keep_socket(self.context, peer),
+            None => socket_maps::keep_socket(self.context, peer),
         }
     }
 
@@ -80,9 +81,13 @@ impl<'a> Peers<'a> {
         }
         if own.has(Peer::HAS_OTHERS) {
             let key = key(self.context, backend, PeerKey::BACKEND);
-            if let Some(peer) = maps::socket_peer(&key) {
-                maps::forget_socket_peer(&PeerKey { remote: peer.frontend, side: PeerKey::FRONTEND, ..key });
-                maps::forget_socket_peer(&key);
+            if let Some(peer) = socket_maps::socket_peer(&key) {
+                socket_maps::forget_socket_peer(&PeerKey {
+                    remote: peer.frontend,
+                    side: PeerKey::FRONTEND,
+                    ..key
+                });
+                socket_maps::forget_socket_peer(&key);
             }
         }
     }
@@ -99,7 +104,7 @@ impl<'a> Peers<'a> {
         if !own.has(Peer::HAS_OTHERS) {
             return None;
         }
-        let peer = maps::socket_peer(&key(self.context, frontend, PeerKey::FRONTEND))?;
+        let peer = socket_maps::socket_peer(&key(self.context, frontend, PeerKey::FRONTEND))?;
         if !is_usable(peer, now) {
             return None;
         }
@@ -107,8 +112,8 @@ impl<'a> Peers<'a> {
         shadow(own, peer);
         // Another service may have the same backend, or the table may have lost this half.
         let by_backend = key(self.context, &peer.backend, PeerKey::BACKEND);
-        if maps::socket_peer(&by_backend).is_none_or(|other| other.frontend != peer.frontend) {
-            maps::keep_socket_peer(&by_backend, peer);
+        if socket_maps::socket_peer(&by_backend).is_none_or(|other| other.frontend != peer.frontend) {
+            socket_maps::keep_socket_peer(&by_backend, peer);
         }
         Some(&peer.backend)
     }
@@ -125,11 +130,11 @@ impl<'a> Peers<'a> {
             return None;
         }
         let key = key(self.context, backend, PeerKey::BACKEND);
-        let peer = maps::socket_peer(&key)?;
+        let peer = socket_maps::socket_peer(&key)?;
         if !peer.has(Peer::ANSWERED) {
             peer.flags |= Peer::ANSWERED;
             let by_frontend = PeerKey { remote: peer.frontend, side: PeerKey::FRONTEND, ..key };
-            if let Some(peer) = maps::socket_peer(&by_frontend) {
+            if let Some(peer) = socket_maps::socket_peer(&by_frontend) {
                 peer.flags |= Peer::ANSWERED;
             }
         }
@@ -175,11 +180,11 @@ fn generation<A: Maps>(index: u32) -> Option<u32> {
 /// Keeps a peer in the table, by its frontend and by its backend. `false`: there is no memory.
 #[inline(always)]
 fn keep_twice(context: &SockAddrContext, peer: &Peer) -> bool {
-    maps::keep_socket_peer(&key(context, &peer.backend, PeerKey::BACKEND), peer)
-        && maps::keep_socket_peer(&key(context, &peer.frontend, PeerKey::FRONTEND), peer)
+    socket_maps::keep_socket_peer(&key(context, &peer.backend, PeerKey::BACKEND), peer)
+        && socket_maps::keep_socket_peer(&key(context, &peer.frontend, PeerKey::FRONTEND), peer)
 }
 
 #[inline(always)]
 fn key(context: &SockAddrContext, remote: &Remote, side: u32) -> PeerKey {
-    PeerKey { cookie: maps::socket_cookie(context), remote: *remote, side }
+    PeerKey { cookie: socket_maps::socket_cookie(context), remote: *remote, side }
 }

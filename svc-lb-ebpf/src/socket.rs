@@ -6,10 +6,10 @@ use crate::{
     clock, config,
     exception::Exception,
     frontend,
-    maps::{self, Maps},
+    maps::Maps,
     peers::Peers,
     socket_address::SocketAddress,
-    stats,
+    socket_maps, stats,
 };
 use aya_ebpf::{
     EbpfContext,
@@ -43,7 +43,7 @@ pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
         Ok(peer) => {
             if protocol(context) == TCP {
                 let connection = Connection { frontend: peer.frontend, backend: peer.backend };
-                maps::keep_connection(maps::socket_cookie(context), &connection);
+                socket_maps::keep_connection(socket_maps::socket_cookie(context), &connection);
             } else if !Peers::of(context).set(&Peer { flags: Peer::CONNECTED, ..peer }) {
                 return fail(ENOBUFS);
             }
@@ -119,7 +119,7 @@ pub fn recvmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
 pub fn getpeername<S: SocketAddress>(context: &SockAddrContext) -> i32 {
     let backend = S::read(context);
     if protocol(context) == TCP {
-        let connection = maps::connection(maps::socket_cookie(context));
+        let connection = socket_maps::connection(socket_maps::socket_cookie(context));
         if let Some(connection) = connection.filter(|connection| connection.backend == backend) {
             S::write(context, &connection.frontend);
         }
@@ -134,7 +134,7 @@ pub fn getpeername<S: SocketAddress>(context: &SockAddrContext) -> i32 {
 pub fn release(context: &SockContext) -> i32 {
     // SAFETY: the kernel's context, which the verifier checks every access to.
     if unsafe { (*context.sock).protocol } == u32::from(TCP) {
-        maps::forget_connection(maps::socket_cookie(context));
+        socket_maps::forget_connection(socket_maps::socket_cookie(context));
     }
     PROCEED
 }

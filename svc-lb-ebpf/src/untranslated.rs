@@ -4,11 +4,11 @@
 
 use crate::{
     exception::Exception,
-    flow::{self, Found, Place},
+    flow::{self, Place},
     maps, nat,
     packet::{Family, Headers},
 };
-use svc_lb_common::flow::{Flow, FlowKey, Hook, State, TCP, TcpFlags};
+use svc_lb_common::flow::{Flow, FlowKey, Hook, State};
 
 /// Looks at what opens a connection to no frontend. If its answers would be taken for those of a flow, it
 /// gets a flow of its own, whose draft this gives; all else is not ours.
@@ -21,20 +21,6 @@ pub fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'
         return Err(Exception::NotOurs);
     }
     nat::draft_untranslated(&headers.key, now)
-}
-
-/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent.
-/// The backend has a connection already with the client's address and port, of which svc-lb does not know.
-/// Where the flow has another port or address than the client, no connection of the client's is in its way.
-#[inline(always)]
-pub fn is_answer_to<A: Family>(headers: &Headers<A>, found: &Found<A>, state: State) -> bool {
-    let (flow, FlowKey { tuple, protocol, .. }) = (found.flow(), &headers.key);
-    *protocol == TCP
-        && flow.has(Flow::<A>::REPLY)
-        && !state.has(State::REPLIED)
-        && !headers.tcp_flags().has(TcpFlags::SYN | TcpFlags::RST)
-        && flow.rewrite.destination == tuple.destination
-        && flow.rewrite.destination_port == tuple.destination_port
 }
 
 /// Makes way for the connection that a packet is an answer of: the flow that has its addresses and ports

@@ -5,7 +5,6 @@ use super::{
     bpffs, clock,
     error::{DataplaneError, chain},
     log::LogLevel,
-    lost_sockets,
     maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES, SOCKET_PEERS, SOCKETS},
     name::ServiceName,
     namespace_cookie::namespace_cookie,
@@ -38,6 +37,9 @@ const LINKED: [&str; 7] =
 
 /// Maps that remember those numbers: they are made anew then, too.
 const MEMORIES: [&str; 6] = [FLOWS[0], FLOWS[1], NEW_FLOWS[0], NEW_FLOWS[1], SOCKETS, SOCKET_PEERS];
+
+/// The kernel's name of the one kind of iterator that there is a program for.
+const SOCKET_ITERATOR: &str = "bpf_sk_storage_map";
 
 /// The programs that are loaded at once. The others are for links that few nodes have, or for sockets, which
 /// may be off: they are loaded where they are first attached.
@@ -170,7 +172,7 @@ pub fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), Datapl
         Some(AyaProgram::Xdp(xdp)) => xdp.load(),
         Some(AyaProgram::Iter(iterator)) => Btf::from_sys_fs()
             .map_err(ProgramError::from)
-            .and_then(|kernel| iterator.load(lost_sockets::ITERATOR, &kernel)),
+            .and_then(|kernel| iterator.load(SOCKET_ITERATOR, &kernel)),
         Some(AyaProgram::SchedClassifier(classifier)) => classifier.load(),
         Some(AyaProgram::CgroupSockAddr(sockets)) => sockets.load(),
         Some(AyaProgram::CgroupSock(sockets)) => sockets.load(),

@@ -13,9 +13,6 @@ use aya::{Ebpf, programs::Program};
 use std::{os::fd::AsFd, path::Path};
 use svc_lb_common::socket::{LostSocket, Peer};
 
-/// The kernel's name of the iterator.
-pub const ITERATOR: &str = "bpf_sk_storage_map";
-
 /// The name of the program.
 const PROGRAM: &str = "lost_sockets";
 
