@@ -13,38 +13,36 @@ const AMOUNT: usize = 100_000_001;
 
 #[test]
 fn from_outside_with_native_xdp() -> Result<()> {
-    let rig = Rig::routed().xdp(Xdp::Native).start()?;
-    from_outside(&rig, XdpUplink)
+    from_outside(Xdp::Native, Rig::routed(), XdpUplink)
 }
 
 #[test]
 fn from_outside_with_tc_alone() -> Result<()> {
-    let rig = Rig::routed().start()?;
-    from_outside(&rig, TcUplinkIngress)
+    from_outside(Xdp::Off, Rig::routed(), TcUplinkIngress)
 }
 
 #[test]
 fn from_outside_with_tc_alone_and_offloads() -> Result<()> {
-    let rig = Rig::routed().with_offloads().start()?;
-    from_outside(&rig, TcUplinkIngress)
+    from_outside(Xdp::Off, Rig::routed().with_offloads(), TcUplinkIngress)
 }
 
 #[test]
 fn from_a_pod_whose_checksums_and_segments_the_node_finishes() -> Result<()> {
-    from_a_pod(Rig::routed())
+    from_a_pod(Xdp::Off, Rig::routed())
 }
 
 #[test]
 fn from_a_pod_on_a_node_with_native_xdp() -> Result<()> {
-    from_a_pod(Rig::routed().xdp(Xdp::Native))
+    from_a_pod(Xdp::Native, Rig::routed())
 }
 
 #[test]
 fn from_a_pod_whose_checksums_and_segments_nobody_finishes() -> Result<()> {
-    from_a_pod(Rig::routed().with_offloads())
+    from_a_pod(Xdp::Off, Rig::routed().with_offloads())
 }
 
-fn from_outside(rig: &Rig, finisher_of_remote: Program) -> Result<()> {
+fn from_outside(xdp: Xdp, rig: Builder, finisher_of_remote: Program) -> Result<()> {
+    let rig = rig.xdp(xdp).start()?;
     let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
     let paths =
         [(&local, TcUplinkIngress, TcUplinkEgress), (&remote, finisher_of_remote, finisher_of_remote)];
@@ -52,14 +50,13 @@ fn from_outside(rig: &Rig, finisher_of_remote: Program) -> Result<()> {
         let service = Service::number(1).behind([backend]);
         rig.apply(&[&service])?;
         let targets = FAMILIES.map(|family| rig.node_port(&service, family));
-        moves(rig, rig.client(), &targets, forwarder, replier)?;
+        moves(&rig, rig.client(), &targets, forwarder, replier)?;
     }
-    assert_eq!(rig.losses(&[&local, &remote])?, [] as [String; 0]);
-    Ok(())
+    nothing_is_lost(xdp, &rig, &[&local, &remote])
 }
 
-fn from_a_pod(rig: Builder) -> Result<()> {
-    let rig = rig.start()?;
+fn from_a_pod(xdp: Xdp, rig: Builder) -> Result<()> {
+    let rig = rig.xdp(xdp).start()?;
     let (pod, local, remote) = (rig.pod("pod")?, rig.pod("local")?, rig.remote_pod("remote")?);
     rig.node().serve(TARGET_PORT)?;
     for backend in [&local, &remote, rig.node(), &pod] {
@@ -69,7 +66,18 @@ fn from_a_pod(rig: Builder) -> Result<()> {
         let targets = FAMILIES.map(|family| service.cluster_ip(family));
         moves(&rig, &pod, &targets, TcPodIngress, replier)?;
     }
-    assert_eq!(rig.losses(&[&pod, &local, &remote])?, [] as [String; 0]);
+    nothing_is_lost(xdp, &rig, &[&pod, &local, &remote])
+}
+
+/// No packet came with a wrong checksum, and none was lost at an interface. But nothing holds back what
+/// goes to a veth with XDP: when its ring is full, which is a matter of who has the processor, packets are
+/// lost there as on a wire, and TCP sends them again.
+fn nothing_is_lost(xdp: Xdp, rig: &Rig, pods: &[&Host]) -> Result<()> {
+    let mut losses = rig.losses(pods)?;
+    if xdp == Xdp::Native {
+        losses.retain(|loss| !loss.contains("received and dropped"));
+    }
+    assert_eq!(losses, [] as [String; 0]);
     Ok(())
 }
 
