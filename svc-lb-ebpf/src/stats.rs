@@ -2,7 +2,7 @@
 //! application's call may be interrupted by a packet, or by another application.
 
 use crate::{atomic, maps};
-use svc_lb_common::counters::{DropReason, Program};
+use svc_lb_common::counters::{DropReason, Program, ProgramCounters};
 
 /// Counts a new flow of a service.
 #[inline(always)]
@@ -75,28 +75,22 @@ pub fn socket_connection(program: Program, service: u32) {
 /// Counts what a program for sockets sent to a backend.
 #[inline(always)]
 pub fn socket_sent(program: Program) {
-    if let Some(counters) = maps::program_counters(program) {
-        // SAFETY: as above.
-        atomic::increment(unsafe { &raw mut (*counters).forwarded });
-    }
+    // SAFETY: as above.
+    increment(program, |counters| unsafe { &raw mut (*counters).forwarded });
 }
 
 /// Counts what a socket received from a backend.
 #[inline(always)]
 pub fn socket_received(program: Program) {
-    if let Some(counters) = maps::program_counters(program) {
-        // SAFETY: as above.
-        atomic::increment(unsafe { &raw mut (*counters).replied });
-    }
+    // SAFETY: as above.
+    increment(program, |counters| unsafe { &raw mut (*counters).replied });
 }
 
 /// Counts a call that a program for sockets answered with an error, because nobody is there.
 #[inline(always)]
 pub fn socket_rejected(program: Program) {
-    if let Some(counters) = maps::program_counters(program) {
-        // SAFETY: as above.
-        atomic::increment(unsafe { &raw mut (*counters).rejected });
-    }
+    // SAFETY: as above.
+    increment(program, |counters| unsafe { &raw mut (*counters).rejected });
 }
 
 /// Counts a call that a program for sockets answered with an error, because packets would be dropped.
@@ -105,8 +99,14 @@ pub fn socket_dropped(program: Program, reason: DropReason) {
     if let Some(count) = maps::drops(reason) {
         atomic::increment(count);
     }
+    // SAFETY: as above.
+    increment(program, |counters| unsafe { &raw mut (*counters).dropped });
+}
+
+/// Counts one more in a field of a program's counters.
+#[inline(always)]
+fn increment(program: Program, field: impl FnOnce(*mut ProgramCounters) -> *mut u64) {
     if let Some(counters) = maps::program_counters(program) {
-        // SAFETY: as above.
-        atomic::increment(unsafe { &raw mut (*counters).dropped });
+        atomic::increment(field(counters));
     }
 }

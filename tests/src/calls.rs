@@ -6,6 +6,18 @@ use std::{io, net::SocketAddr};
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_common::counters::Program::{self, SockConnect4, SockConnect6, SockSendmsg4, SockSendmsg6};
 
+/// The families of a socket and of the address that it speaks to: one of IPv4 is mapped for a socket of IPv6.
+pub const SOCKETS: [(Family, Family); 3] =
+    [(Family::V4, Family::V4), (Family::V6, Family::V6), (Family::V6, Family::V4)];
+
+/// An address as a socket of a family has it.
+pub fn seen_by(socket: Family, address: SocketAddr) -> SocketAddr {
+    match socket {
+        Family::V4 => address,
+        Family::V6 => mapped(address),
+    }
+}
+
 /// What an application does with its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -31,9 +43,8 @@ pub struct Call {
 impl Call {
     /// Every way.
     pub fn all() -> impl Iterator<Item = Self> {
-        let kinds = [(Family::V4, Family::V4), (Family::V6, Family::V6), (Family::V6, Family::V4)];
-        [Manner::Tcp, Manner::Connected, Manner::Unconnected].into_iter().flat_map(move |manner| {
-            kinds.into_iter().map(move |(socket, address)| Self { manner, socket, address })
+        [Manner::Tcp, Manner::Connected, Manner::Unconnected].into_iter().flat_map(|manner| {
+            SOCKETS.into_iter().map(move |(socket, address)| Self { manner, socket, address })
         })
     }
 
@@ -58,10 +69,7 @@ impl Call {
 
     /// An address as the socket has it.
     pub fn target(self, address: SocketAddr) -> SocketAddr {
-        match self.socket {
-            Family::V4 => address,
-            Family::V6 => mapped(address),
-        }
+        seen_by(self.socket, address)
     }
 
     /// Asks once by a new socket: who answered, and whom the application believes to speak to, by

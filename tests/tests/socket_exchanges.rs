@@ -6,26 +6,15 @@ use std::{io::ErrorKind::ConnectionRefused, net::SocketAddr};
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_tests::{
     Host, Rig, Service, SocketLb,
+    calls::{SOCKETS, seen_by},
     manifest::TARGET_PORT,
-    plan::{FAMILIES, mapped},
+    plan::FAMILIES,
     unconnected::Unconnected,
     wait::{SOON, until},
 };
 
 fn start() -> Result<Rig> {
     Rig::routed().socket_lb(SocketLb::On).start()
-}
-
-/// The families of a socket and of the address that it sends to.
-const KINDS: [(Family, Family); 3] =
-    [(Family::V4, Family::V4), (Family::V6, Family::V6), (Family::V6, Family::V4)];
-
-/// An address as a socket of a family has it.
-fn seen_by(socket: Family, address: SocketAddr) -> SocketAddr {
-    match socket {
-        Family::V4 => address,
-        Family::V6 => mapped(address),
-    }
 }
 
 /// Who answers at an address, from which the answer comes.
@@ -41,7 +30,7 @@ fn a_socket_sticks_to_its_backend_and_the_next_one_gets_the_next() -> Result<()>
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.remote_pod("two")?);
     let service = Service::number(1).behind([&one, &two]);
     rig.apply(&[&service])?;
-    for (socket, family) in KINDS {
+    for (socket, family) in SOCKETS {
         let work = rig.work_of(|| {
             for client in [&pod, rig.node()] {
                 let sockets = [client.unconnected(socket)?, client.unconnected(socket)?];
@@ -109,7 +98,7 @@ fn a_backend_that_is_asked_directly_answers_by_its_own_address() -> Result<()> {
     let service = Service::number(1).behind([&backend]);
     let another = Service::number(2).behind([&other]);
     rig.apply(&[&service, &another])?;
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         for client in [&pod, rig.node()] {
             let socket = client.unconnected(kind)?;
             let by_service = seen_by(kind, service.cluster_ip(family));
@@ -132,7 +121,7 @@ fn services_with_one_backend_answer_each_by_the_address_that_was_asked_last() ->
     let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
     let services = [1, 2, 3].map(|number| Service::number(number).behind([&backend]));
     rig.apply(&services.each_ref())?;
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         for client in [&pod, rig.node()] {
             let socket = client.unconnected(kind)?;
             let cluster_ips = services.each_ref().map(|service| service.cluster_ip(family));
@@ -154,7 +143,7 @@ fn when_its_endpoint_is_gone_the_next_datagram_reaches_another() -> Result<()> {
     let with = |backends: &[&Host]| rig.apply(&[&service.behind(backends.iter().copied()), &steady]);
     // A socket's first Service and a further one are remembered in different places.
     let mut sockets = Vec::new();
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         for client in [&pod, rig.node()] {
             let target = seen_by(kind, service.cluster_ip(family));
             sockets.push((client.unconnected(kind)?, target, None));
@@ -194,7 +183,7 @@ fn a_socket_stays_with_its_other_backends_when_it_loses_one() -> Result<()> {
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.remote_pod("two")?);
     let (first, further) = (Service::number(1), Service::number(2).behind([&one, &two]));
     rig.apply(&[&first.behind([&one]), &further])?;
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         let [lost, kept] = [&first, &further].map(|service| seen_by(kind, service.cluster_ip(family)));
         for client in [&pod, rig.node()] {
             let socket = client.unconnected(kind)?;
@@ -254,7 +243,7 @@ fn a_socket_that_connects_again_believes_what_it_last_connected_to() -> Result<(
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.remote_pod("two")?);
     let (first, second) = (Service::number(1).behind([&one]), Service::number(2).behind([&two]));
     rig.apply(&[&first, &second])?;
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         for client in [&pod, rig.node()] {
             let of = |service: &Service| seen_by(kind, service.cluster_ip(family));
             let directly = |host: &Host| seen_by(kind, (host.address(family), TARGET_PORT).into());
@@ -283,7 +272,7 @@ fn a_socket_that_ends_its_connection_speaks_to_whom_it_names() -> Result<()> {
     let services = [1, 2].map(|number| Service::number(number).behind([&backend]));
     rig.apply(&services.each_ref())?;
     let mut silent = Vec::new();
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         for client in [&pod, rig.node()] {
             let [own, other] = services.each_ref().map(|service| seen_by(kind, service.cluster_ip(family)));
             let directly = seen_by(kind, (backend.address(family), TARGET_PORT).into());
@@ -314,7 +303,7 @@ fn a_connected_socket_that_sends_to_another_service_stays_connected_to_its_own()
     let (pod, one, two) = (rig.pod("pod")?, rig.pod("one")?, rig.pod("two")?);
     let (first, second) = (Service::number(1).behind([&one]), Service::number(2).behind([&two]));
     rig.apply(&[&first, &second])?;
-    for (kind, family) in KINDS {
+    for (kind, family) in SOCKETS {
         for client in [&pod, rig.node()] {
             let [own, other] = [&first, &second].map(|service| seen_by(kind, service.cluster_ip(family)));
             let exchange = client.udp(own).exchange()?;

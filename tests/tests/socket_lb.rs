@@ -13,7 +13,7 @@ use svc_lb::compile::Family;
 use svc_lb_common::counters::Program::{self, SockSendmsg4, TcPodEgress, TcPodIngress};
 use svc_lb_tests::{
     Host, Rig, Service, SocketLb,
-    calls::{Call, Manner},
+    calls::{Call, Manner, SOCKETS},
     cgroup::Cgroup,
     counters::Counters,
     dial::Tally,
@@ -137,7 +137,7 @@ fn a_pod_may_connect_a_udp_socket_to_no_service_and_is_refused_when_it_sends() -
     let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
     let service = Service::number(1).behind([&backend]);
     rig.apply(&[&service])?;
-    for (socket, family) in [(Family::V4, Family::V4), (Family::V6, Family::V6), (Family::V6, Family::V4)] {
+    for (socket, family) in SOCKETS {
         let call = Call { manner: Manner::Connected, socket, address: family };
         let target = call.target(SocketAddr::new(service.cluster_ip(family).ip(), 81));
         let work = rig.work_of(|| {

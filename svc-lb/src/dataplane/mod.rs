@@ -12,6 +12,7 @@ mod adopt;
 mod attach;
 mod batch;
 mod bpffs;
+mod cgroup;
 mod clock;
 mod element;
 mod error;
@@ -27,7 +28,6 @@ mod namespace_cookie;
 mod options;
 mod place;
 mod plan;
-mod sockets;
 mod state;
 mod sweep;
 mod sync;
@@ -36,11 +36,11 @@ mod trial;
 mod typed;
 pub mod view;
 
+pub use cgroup::Unattached;
 pub use error::DataplaneError;
 pub use lost_sockets::LostSockets;
 pub use options::Options;
 pub use plan::Refusal;
-pub use sockets::Unattached;
 pub use sweep::Swept;
 pub use sync::SyncReport;
 pub use trial::Trial;
@@ -48,10 +48,10 @@ pub use typed::MapError;
 
 use crate::{compile::Tables, node::Facts, status::Attachment};
 use aya::Ebpf;
+use cgroup::CgroupPrograms;
 use clock::Clock;
 use interfaces::Interfaces;
 use maps::Maps;
-use sockets::Sockets;
 use state::State;
 use std::{
     collections::BTreeSet,
@@ -71,7 +71,7 @@ pub struct Dataplane {
     maps: Maps,
     clock: Clock,
     interfaces: Interfaces,
-    sockets: Sockets,
+    cgroup: CgroupPrograms,
     /// What the maps hold; `None` before the first sync and after one that failed.
     state: Option<State>,
     sweep: Sweep,
@@ -91,7 +91,7 @@ impl Dataplane {
             clock: Clock::open(&options.pin_dir)?,
             maps,
             interfaces,
-            sockets: Sockets::new(&options.pin_dir),
+            cgroup: CgroupPrograms::new(&options.pin_dir),
             state: None,
             sweep: Sweep::new(options.timeouts),
         })
@@ -140,7 +140,7 @@ impl Dataplane {
     /// [`Self::set_interfaces`], to be called after the first sync. A program that cannot be attached is
     /// in the result with its reason, and tried again the next time.
     pub fn set_cgroup(&mut self, cgroup: Option<&Path>) -> Result<Vec<Unattached>, DataplaneError> {
-        self.sockets.set(&mut self.ebpf, cgroup)
+        self.cgroup.set(&mut self.ebpf, cgroup)
     }
 
     /// One step of a walk over the flow tables that deletes what is past its timeout. It only gives
@@ -204,7 +204,7 @@ impl Dataplane {
 
 /// Detaches the programs and removes every pin of any version, whether an agent runs or not.
 pub fn cleanup(pin_dir: &Path) -> Result<(), DataplaneError> {
-    sockets::detach(pin_dir)?;
+    cgroup::detach(pin_dir)?;
     attach::detach_all(pin_dir)?;
     maps::remove(pin_dir)?;
     bpffs::remove(&pin_dir.join(clock::PROGRAM))?;

@@ -42,7 +42,7 @@ const ORDER: [Program; 9] = [
 
 /// Attaches and detaches, and remembers what this agent has attached.
 #[derive(Debug)]
-pub struct Sockets {
+pub struct CgroupPrograms {
     pins: PathBuf,
     attached: BTreeSet<&'static str>,
 }
@@ -57,7 +57,7 @@ pub struct Unattached {
     pub reason: String,
 }
 
-impl Sockets {
+impl CgroupPrograms {
     /// With the pins of a pin directory.
     pub fn new(pin_dir: &Path) -> Self {
         Self { pins: pin_dir.join(PINS), attached: BTreeSet::new() }
