@@ -72,9 +72,14 @@ pub struct Connection {
     pub frontend: Remote,
     /// The backend.
     pub backend: Remote,
+    /// The backend's index in `BACKENDS_V4/6`, by the family of [`Self::backend`].
+    pub index: u32,
+    /// The backend's generation, if the connection counts in its
+    /// [`BackendLoad`](crate::backend::BackendLoad); else 0, which no backend has.
+    pub counted: u32,
 }
 
-const _: () = assert!(size_of::<Connection>() == 40);
+const _: () = assert!(size_of::<Connection>() == 48);
 
 /// The value of `SOCKETS` and of `SOCKET_PEERS`: the same of a UDP socket, and what it takes to tell whether
 /// the backend is still there.

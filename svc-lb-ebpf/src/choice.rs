@@ -47,7 +47,6 @@ pub fn choose<A: Maps>(request: &Request<A>) -> Result<Choice<A>, Exception> {
         return Err(otherwise);
     }
     let service = maps::service(frontend.service).ok_or(otherwise)?;
-    let slots = if request.external { &service.external } else { &service.internal };
-    let selected = select::next::<A>(slots).ok_or(Exception::Reject)?;
+    let selected = select::next::<A>(&service.cluster).ok_or(Exception::Reject)?;
     Ok(Choice { service: frontend.service, selected })
 }

@@ -42,7 +42,12 @@ pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
     match choose(context, &to, now) {
         Ok(peer) => {
             if protocol(context) == TCP {
-                let connection = Connection { frontend: peer.frontend, backend: peer.backend };
+                let connection = Connection {
+                    frontend: peer.frontend,
+                    backend: peer.backend,
+                    index: peer.index,
+                    counted: 0,
+                };
                 socket_maps::keep_connection(socket_maps::socket_cookie(context), &connection);
             } else if !Peers::of(context).set(&Peer { flags: Peer::CONNECTED, ..peer }) {
                 return fail(ENOBUFS);
