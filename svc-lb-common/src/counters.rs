@@ -36,9 +36,11 @@ pub struct ProgramCounters {
     pub rejected: u64,
     /// Packets that this program dropped.
     pub dropped: u64,
+    /// ICMP echo requests that this program answered.
+    pub echoed: u64,
 }
 
-const _: () = assert!(size_of::<ProgramCounters>() == 32);
+const _: () = assert!(size_of::<ProgramCounters>() == 40);
 
 /// The programs that serve clients; the index into `PROGRAMS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::{
     answer,
     choice::{self, Client, Request},
-    clock,
+    clock, echo,
     exception::Exception,
     flow::{self, Found},
     fragment, frontend, icmp, maps, nat,
@@ -259,6 +259,7 @@ fn follow<P: Packet, A: Family>(packet: P, program: Program) -> Result<P::Verdic
     let headers = &*maps::headers::<A>().ok_or(Exception::NotOurs)?;
     match headers.piece {
         Piece::Later => fragment::follow(packet, headers, program),
+        _ if echo::is_request(packet, headers) => echo::answer(packet, headers, program),
         Piece::Whole | Piece::First => icmp::translate(packet, headers, program),
     }
 }

@@ -178,6 +178,7 @@ fn register_statistics(registry: &mut Registry, statistics: &Statistics) {
             ("replied", finished.replied),
             ("rejected", finished.rejected),
             ("dropped", finished.dropped),
+            ("echoed", finished.echoed),
         ]
         .map(|(outcome, packets)| (labels([("program", program), ("outcome", outcome)]), packets))
     });

@@ -60,6 +60,7 @@ impl Programs {
             timeouts: Timeouts::default(),
             snat_ports: PortRange { first: 10000, last: 29999 },
             external_cluster_ips: true,
+            own_ranges: Vec::new(),
         })?;
         dataplane.sync(&tables())?;
         let loopback = Interface {

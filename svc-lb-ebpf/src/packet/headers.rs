@@ -62,14 +62,15 @@ pub struct Headers<A> {
 // Of a packet, and of the packet that an ICMP error quotes.
 const _: () = assert!(ETHERNET_LENGTH + 2 * MAX_NETWORK_LENGTH + size_of::<Icmp>() <= u8::MAX as usize);
 
-/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
+/// The header of an ICMP or ICMPv6 message (RFC 792, RFC 4443).
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Icmp {
     pub kind: u8,
     pub code: u8,
     pub checksum: u16,
-    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443).
+    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443); in an echo what
+    /// tells it from others.
     pub mtu: u32,
 }
 
@@ -259,6 +260,6 @@ pub fn parse_quoted<P: Packet, A: Family>(
 /// [`Packet::pull`] with a frame of its own: the verifier bears what the compiler makes of it among other
 /// reads of a packet only as long as those are few.
 #[inline(never)]
-fn reach<P: Packet>(packet: P, length: usize) {
+pub fn reach<P: Packet>(packet: P, length: usize) {
     packet.pull(length);
 }

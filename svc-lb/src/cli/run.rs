@@ -14,7 +14,7 @@ use crate::{
     },
     options::Switch,
     server::serve,
-    source::FileSource,
+    source::{Family, FileSource},
     state_dir::{Lock, StateDir},
     status::{self, Status},
 };
@@ -245,7 +245,13 @@ fn check_against_node(flags: &Run, sysctls: &Sysctls, watcher: &Watcher) -> Resu
     )
     .map_err(|error| UsageError(error.to_string()))?;
     let ServicesOptions { service_cluster_ip_range, cluster_cidr, .. } = &flags.services_options;
-    for range in service_cluster_ip_range {
+    for (index, range) in service_cluster_ip_range.iter().enumerate() {
+        let family = Family::of(range.addr());
+        if service_cluster_ip_range[..index].iter().any(|other| Family::of(other.addr()) == family) {
+            return Err(UsageError(format!(
+                "--service-cluster-ip-range {range} is a second one of {family}: give at most one of each family"
+            )));
+        }
         if let Some(other) = range_conflict(*range, &watcher.machine().interfaces, cluster_cidr) {
             return Err(UsageError(format!(
                 "--service-cluster-ip-range {range} meets {other}: choose another"
@@ -277,6 +283,7 @@ fn dataplane_options(flags: &Run) -> dataplane::Options {
         timeouts: flags.flows.timeouts(),
         snat_ports: flags.flows.snat_port_range,
         external_cluster_ips: flags.services_options.external_cluster_ips,
+        own_ranges: flags.services_options.service_cluster_ip_range.clone(),
     }
 }
 

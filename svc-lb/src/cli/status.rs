@@ -127,14 +127,15 @@ fn sockets(SocketLb { cgroup, reason, programs }: &SocketLb) -> String {
 /// What the programs counted, and how full the tables are. Those for sockets that counted nothing are left
 /// out: that they are attached is said above.
 fn statistics(f: &mut fmt::Formatter<'_>, statistics: &Statistics) -> fmt::Result {
-    let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED"]);
+    let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED", "ECHOED"]);
     for program in Program::ALL {
         let name = program.name();
         let finished = statistics.programs.get(name).copied().unwrap_or_default();
         if finished == Finished::default() && Program::SOCKETS.contains(&program) {
             continue;
         }
-        let numbers = [finished.forwarded, finished.replied, finished.rejected, finished.dropped];
+        let Finished { forwarded, replied, rejected, dropped, echoed } = finished;
+        let numbers = [forwarded, replied, rejected, dropped, echoed];
         table.row([name.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
     }
     write!(f, "\n{table}")?;
