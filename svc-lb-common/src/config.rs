@@ -27,7 +27,7 @@ pub struct Config {
     pub external_cluster_ips: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 64);
+const _: () = assert!(size_of::<Config>() == 88);
 
 impl Config {
     /// [`Config::seconds_per_jiffy`] of a kernel that ticks this many times a second (`CONFIG_HZ`).

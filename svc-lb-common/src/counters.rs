@@ -152,15 +152,18 @@ pub enum DropReason {
     Unroutable = 5,
     /// The kernel refused to change the packet.
     RewriteFailed = 6,
-    /// A TCP RST to a virtual address that belongs to no flow: there is nothing to answer.
+    /// A TCP RST, or an SCTP ABORT or SHUTDOWN COMPLETE, to a virtual address that belongs to no flow: there
+    /// is nothing to answer.
     StrayReset = 7,
     /// It is longer than the way takes, and of a kind that is never answered with an error.
     TooLong = 8,
+    /// It is the first fragment of an SCTP packet whose ports change: its checksum cannot be corrected.
+    SctpFragment = 9,
 }
 
 impl DropReason {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ClusterIpFromUplink,
         Self::NoSourcePort,
         Self::FlowTableFull,
@@ -170,6 +173,7 @@ impl DropReason {
         Self::RewriteFailed,
         Self::StrayReset,
         Self::TooLong,
+        Self::SctpFragment,
     ];
 
     /// The name in `status`.
@@ -184,6 +188,7 @@ impl DropReason {
             Self::RewriteFailed => "rewrite-failed",
             Self::StrayReset => "stray-reset",
             Self::TooLong => "too-long",
+            Self::SctpFragment => "sctp-fragment",
         }
     }
 }

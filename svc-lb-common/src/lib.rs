@@ -9,6 +9,8 @@
 //! - [`selection`]: which slot a new flow gets
 //! - [`snat`]: which source port a translated flow tries
 //! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
+//! - [`crc32c`]: the checksum of SCTP, incremental
+//! - [`sctp`]: what the chunks of SCTP mean to a flow
 //! - [`interface`], [`config`]: what the agent knows of the node
 //! - [`counters`]: what the programs count
 //!
@@ -21,10 +23,12 @@ pub mod backend;
 pub mod checksum;
 pub mod config;
 pub mod counters;
+pub mod crc32c;
 pub mod flow;
 pub mod fragment;
 pub mod frontend;
 pub mod interface;
+pub mod sctp;
 pub mod selection;
 pub mod service;
 pub mod snat;
