@@ -13,7 +13,8 @@ use crate::{
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, TcpFlags, UDP, is_past};
 
-/// An entry of the flow table, in the table's memory: other processors read and write it too.
+/// An entry of the flow table, in the table's memory: other processors read and write it too. Or none: an
+/// `Option` would leave undefined what the verifier wants defined.
 pub struct Found<A: 'static> {
     entry: *mut Flow<A>,
     unfinished: bool,
@@ -24,6 +25,18 @@ impl<A: Maps> Found<A> {
     #[inline(always)]
     pub fn at(entry: *mut Flow<A>, unfinished: bool) -> Self {
         Self { entry, unfinished }
+    }
+
+    /// No entry.
+    #[inline(always)]
+    fn none() -> Self {
+        Self { entry: core::ptr::null_mut(), unfinished: false }
+    }
+
+    /// This, if there is an entry.
+    #[inline(always)]
+    pub fn get(&self) -> Option<&Self> {
+        if self.entry.is_null() { None } else { Some(self) }
     }
 
     /// The entry's fields. Of these only `last_seen`, `state` and what concerns the next hop ever change.
@@ -118,9 +131,9 @@ fn lookup<A: Maps>(key: &FlowKey<A>, now: u32) -> Option<Found<A>> {
 /// The live flow of a packet. One that is past its timeout, or that a new connection or UDP exchange
 /// may not use any more, is removed here and counts as absent.
 #[inline(always)]
-pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Option<Found<A>> {
+pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Found<A> {
     let key = &headers.key;
-    let found = lookup(key, now)?;
+    let Some(found) = lookup(key, now) else { return Found::none() };
     let forward = !found.flow().has(Flow::<A>::REPLY);
     let chooses_anew = forward
         && match key.protocol {
@@ -129,9 +142,9 @@ pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Option<Found<A>> {
         };
     if chooses_anew || found.last_seen() != now && is_expired(&found, key, now) {
         remove(key, found.flow());
-        return None;
+        return Found::none();
     }
-    Some(found)
+    found
 }
 
 /// The live flow with a key, for a packet that is not the flow's own: nothing of the flow changes.

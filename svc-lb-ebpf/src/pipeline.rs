@@ -64,7 +64,7 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
     let headers = packet::parse::<P, A>(packet, hook)?;
     let now = clock::now();
     let found = flow::find(headers, now);
-    let flow = match &found {
+    let flow = match found.get() {
         Some(found) => found.flow(),
         None if is_ingress(hook) => match admit(headers, hook, now) {
             Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
@@ -75,16 +75,16 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
             return Err(Exception::NotOurs);
         }
     };
-    let hop = match &found {
+    let hop = match found.get() {
         Some(found) => next_hop(packet, hook, headers, found, now),
         None => first_hop(packet, hook, headers, flow),
     };
-    let flow = match &found {
+    let flow = match found.get() {
         Some(_) => flow,
         None => nat::open(hook, hop, now)?,
     };
     let way = way(&packet, hook, headers, flow, hop)?;
-    let flow = match &found {
+    let flow = match found.get() {
         Some(found) => flow::refresh(found, headers, now)?,
         None => flow,
     };
@@ -92,8 +92,7 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
         return Err(Exception::NotOurs);
     }
     if headers.piece == Piece::First && !P::TC_FOLLOWS {
-        sctp::check_fragment(headers, &flow.rewrite)?;
-        fragment::remember(headers, now);
+        fragment::remember(headers, &flow.rewrite, now)?;
     }
     let verdict = send(packet, headers, flow, way)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);

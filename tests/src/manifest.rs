@@ -177,9 +177,7 @@ impl Served {
         let (protocol, family) = (element["protocol"].as_str()?, element["family"].as_str()?);
         Some(Self {
             name: element["name"].as_str()?.to_owned(),
-            protocol: [Protocol::Tcp, Protocol::Udp]
-                .into_iter()
-                .find(|known| known.to_string() == protocol)?,
+            protocol: Protocol::ALL.into_iter().find(|known| known.to_string() == protocol)?,
             family: FAMILIES.into_iter().find(|known| known.to_string() == family)?,
             frontends: addresses(&element["frontends"])?,
             backends: addresses(&element["backends"])?,

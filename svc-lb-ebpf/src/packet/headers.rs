@@ -3,7 +3,7 @@
 use super::{
     Family, Packet,
     ip::{MAX_NETWORK_LENGTH, Network},
-    sctp::{self, Sctp},
+    sctp::{self, Chunk, Sctp},
 };
 use crate::{exception::Exception, maps};
 use svc_lb_common::{
@@ -219,7 +219,8 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
             if payload < sctp::SHORTEST {
                 return Err(Exception::NotOurs);
             }
-            (sctp.ports, flags(packet.peek(transport + size_of::<Sctp>())?))
+            let chunk: Chunk = packet.peek(transport + size_of::<Sctp>())?;
+            (sctp.ports, flags(chunk.kind))
         }
         protocol if protocol == u16::from(A::ICMP) && !P::TC_FOLLOWS => return related(&network, hook),
         _ => return Err(Exception::NotOurs),

@@ -17,11 +17,21 @@ pub struct Sctp {
     pub checksum: Checksum,
 }
 
+/// The header of a chunk.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Chunk {
+    /// Its type.
+    pub kind: u8,
+    flags: u8,
+    length: u16,
+}
+
 /// A checksum as it stands in a packet, its least byte first.
 pub type Checksum = [u16; 2];
 
-/// Length of the shortest packet: the common header, and that of a chunk.
-pub const SHORTEST: usize = size_of::<Sctp>() + 4;
+/// Length of the shortest packet.
+pub const SHORTEST: usize = size_of::<Sctp>() + size_of::<Chunk>();
 
 /// Gives an SCTP packet other addresses and ports, and corrects its checksums: what [`Packet::rewrite`]
 /// does for TCP and UDP. Nothing within the packet makes up for what changes, so all of it is overwritten.
@@ -37,8 +47,8 @@ pub fn rewrite<P: Packet, A: Family>(
     if !headers.key.tuple.ports_differ(to) {
         return Ok(());
     }
-    let before: Checksum = packet.load(headers.checksum())?;
     packet.overwrite(headers.transport(), &Ports::of(to))?;
+    let before: Checksum = packet.load(headers.checksum())?;
     // Whoever completes a checksum computes it with zero in its place, and one in 2³² comes out as zero.
     if before == [0; 2] && packet.has_partial_checksum(headers)? {
         return Ok(());
