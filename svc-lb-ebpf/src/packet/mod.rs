@@ -2,10 +2,12 @@
 //!
 //! - [`headers`]: what is parsed of it
 //! - [`ip`]: what differs between IPv4 and IPv6 on the wire
+//! - [`sctp`]: what is different about SCTP
 //! - [`xdp`], [`tc`]: the two contexts it comes in
 
 mod headers;
 mod ip;
+pub mod sctp;
 mod tc;
 mod xdp;
 
@@ -61,7 +63,7 @@ pub trait Packet: Copy {
     /// Whether the frame has no VLAN tag that the hardware took off.
     fn is_untagged(&self) -> bool;
 
-    /// Gives the packet other addresses and ports, and corrects its checksums. `hops` are taken off
+    /// Gives a TCP or UDP packet other addresses and ports, and corrects its checksums. `hops` are taken off
     /// the TTL or hop limit.
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception>;
 
@@ -135,6 +137,13 @@ pub trait Packet: Copy {
     #[inline(always)]
     fn pointer(&self) -> *mut c_void {
         self.context().as_ptr()
+    }
+
+    /// A copy of bytes that need not be in reach for direct reads, and are not brought there: the kernel
+    /// carries the chunks of several SCTP packets in one, and those must stay where they are.
+    #[inline(always)]
+    fn peek<T: Copy>(&self, offset: usize) -> Result<T, Exception> {
+        self.load(offset)
     }
 
     /// Exchanges the link-layer addresses.

@@ -96,7 +96,7 @@ impl Packet for XdpPacket {
         // architectures that it runs on.
         unsafe {
             *network = A::rewritten(*network, to, hops);
-            *ports = Ports { source: to.source_port.raw(), destination: to.destination_port.raw() };
+            *ports = Ports::of(to);
             *field = if headers.key.protocol == TCP {
                 checksum::update(*field, old, new)
             } else {

@@ -35,15 +35,6 @@ pub fn unserved(service: &Service, problems: &mut Vec<Problem>) {
     }
     addresses(spec, problems);
     policies(spec, problems);
-    for (index, port) in spec.ports.iter().flatten().enumerate() {
-        if port.protocol.as_deref() == Some("SCTP") {
-            problems.push(Problem::unserved(
-                format!("spec.ports[{index}].protocol"),
-                format!("port {} is for SCTP", port.port),
-                "until then nobody answers there",
-            ));
-        }
-    }
 }
 
 fn addresses(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
