@@ -156,11 +156,17 @@ pub enum DropReason {
     StrayReset = 7,
     /// It is longer than the way takes, and of a kind that is never answered with an error.
     TooLong = 8,
+    /// Its source is in none of the service's `loadBalancerSourceRanges`.
+    SourceNotAllowed = 9,
+    /// The traffic policy is `Local`, and the service's endpoints are all on other nodes.
+    NoLocalEndpoint = 10,
+    /// It is for an address of `--service-cluster-ip-range` that no Service has.
+    UnallocatedClusterIp = 11,
 }
 
 impl DropReason {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::ClusterIpFromUplink,
         Self::NoSourcePort,
         Self::FlowTableFull,
@@ -170,6 +176,9 @@ impl DropReason {
         Self::RewriteFailed,
         Self::StrayReset,
         Self::TooLong,
+        Self::SourceNotAllowed,
+        Self::NoLocalEndpoint,
+        Self::UnallocatedClusterIp,
     ];
 
     /// The name in `status`.
@@ -184,6 +193,9 @@ impl DropReason {
             Self::RewriteFailed => "rewrite-failed",
             Self::StrayReset => "stray-reset",
             Self::TooLong => "too-long",
+            Self::SourceNotAllowed => "source-not-allowed",
+            Self::NoLocalEndpoint => "no-local-endpoint",
+            Self::UnallocatedClusterIp => "unallocated-cluster-ip",
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::{
     atomic, config,
     exception::Exception,
+    load,
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
     stages::Stages,
@@ -161,6 +162,9 @@ fn is_expired<A: Maps>(found: &Found<A>, key: &FlowKey<A>, now: u32) -> bool {
 #[inline(never)]
 pub fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
     let partner = flow.partner_key(key.protocol);
+    if !State(flow.state).is_closed() {
+        load::flow_closed(flow);
+    }
     // An entry that is not there needs no removing.
     let _ = A::flows().remove(key);
     let _ = A::flows().remove(&partner);
@@ -226,6 +230,9 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
     let seen_anew = found.last_seen() != now;
     found.set_last_seen(now);
     found.change_state(before, after);
+    if after.is_closed() && !before.is_closed() {
+        load::flow_closed(flow);
+    }
     if found.unfinished {
         note_unfinished(now);
     }

@@ -5,7 +5,7 @@
 //! - [`pipeline`]: the way of a packet: flow → frontend → select → rewrite → forward
 //! - [`exception`]: why a packet is not simply translated
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
-//! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`]
+//! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`], [`affinity`] and [`load`]
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
 //! - [`untranslated`]: connections that are not translated, and that one which is must not be taken for
 //! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
@@ -20,6 +20,8 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "BPF has its atomics only as intrinsics"))]
 
+#[cfg(target_arch = "bpf")]
+mod affinity;
 #[cfg(target_arch = "bpf")]
 mod answer;
 #[cfg(target_arch = "bpf")]
@@ -40,6 +42,8 @@ mod fragment;
 mod frontend;
 #[cfg(target_arch = "bpf")]
 mod icmp;
+#[cfg(target_arch = "bpf")]
+mod load;
 #[cfg(target_arch = "bpf")]
 mod lost;
 #[cfg(target_arch = "bpf")]

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 use svc_lb::{
-    compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
+    compile::{Family, Frontend, FrontendKind, Ownership, Protocol, Service, ServicePort, Tables, Target},
     dataplane::{Dataplane, Options, Trial, view::View},
     node::{Facts, Interface, Role},
     options::XdpMode,
@@ -127,13 +127,12 @@ fn tables() -> Tables {
                     family: Family::of(address),
                 });
                 let backends = vec![SocketAddr::from(backend)];
-                let lists = Lists { internal: backends.clone(), external: backends, ..Lists::default() };
-                tables.services.insert(service.clone(), lists);
+                tables.services.insert(service.clone(), Service::from(backends));
                 let target = Target { service, kind: FrontendKind::ClusterIp };
                 tables.frontends.insert(Frontend { address, port, protocol }, target);
             }
         }
-        tables.addresses.insert(address, Ownership::Virtual);
+        tables.addresses.insert(address, Ownership::ClusterIp);
     }
     tables
 }

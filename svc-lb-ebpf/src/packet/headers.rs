@@ -163,6 +163,13 @@ impl<A: Family> Headers<A> {
     pub fn is_opening(&self) -> bool {
         self.key.protocol != TCP || self.tcp_flags().is_opening()
     }
+
+    /// Whether the packet may belong to a connection that both sides have opened.
+    #[inline(always)]
+    pub fn is_continuing(&self) -> bool {
+        let flags = self.tcp_flags();
+        self.key.protocol == TCP && flags.has(TcpFlags::ACK) && !flags.has(TcpFlags::SYN | TcpFlags::RST)
+    }
 }
 
 /// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP nor UDP. In tc an ICMP message

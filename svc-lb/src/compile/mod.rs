@@ -10,4 +10,8 @@ mod tests;
 pub use node_addresses::{NodeAddresses, node_addresses};
 pub use reach::reach;
 pub use services::{Compiled, Options, compile};
-pub use tables::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target};
+pub use svc_lb_common::selection::Algorithm;
+pub use tables::{
+    Family, Frontend, FrontendKind, Lists, Ownership, Protocol, Service, ServicePort, Tables, Target,
+    TrafficPolicy, Weighted,
+};

@@ -2,7 +2,7 @@
 
 use super::{
     node_addresses::{addresses, node_addresses, nodeport_addresses},
-    tables::{Frontend, FrontendKind, Lists, Ownership, ServicePort, Tables, Target},
+    tables::{self, Frontend, FrontendKind, Lists, Ownership, ServicePort, Tables, Target, Weighted},
 };
 use crate::{
     cluster::{Cluster, Endpoint, Port, Service},
@@ -108,17 +108,19 @@ impl<'a> Compiler<'a> {
             protocol: port.protocol,
             family,
         });
-        let tables = &mut self.compiled.tables;
+        let compiled = &mut self.compiled.tables;
         for (address, number, kind) in frontends {
             let frontend = Frontend { address, port: number, protocol: port.protocol };
-            tables.frontends.insert(frontend, Target { service: Arc::clone(&service), kind });
+            compiled.frontends.insert(frontend, Target { service: Arc::clone(&service), kind });
             let ownership = match kind {
-                FrontendKind::ClusterIp => Ownership::Virtual,
+                FrontendKind::ClusterIp => Ownership::ClusterIp,
                 FrontendKind::NodePort => Ownership::Node,
+                FrontendKind::LoadBalancer | FrontendKind::ExternalIp => Ownership::External,
             };
-            tables.addresses.insert(address, ownership);
+            compiled.addresses.insert(address, ownership);
         }
-        tables.services.insert(service, lists(port, family));
+        let lists = lists(port, family);
+        compiled.services.insert(service, tables::Service { lists, ..tables::Service::default() });
     }
 
     /// Takes an address for the ClusterIP of a Service, unless somebody has it.
@@ -176,5 +178,5 @@ fn lists(port: &Port, family: Family) -> Lists {
     let leaving = those(|it| !it.ready && it.serving && it.terminating);
     let (usable, draining) =
         if ready.is_empty() { (leaving.collect(), BTreeSet::new()) } else { (ready, leaving.collect()) };
-    Lists { internal: usable.clone(), external: usable, draining }
+    Lists { cluster: usable.into_iter().map(Weighted::from).collect(), local: Vec::new(), draining }
 }

@@ -83,7 +83,7 @@ fn family<A: FamilyNames>(
     flows: usize,
     new_flows: usize,
 ) -> Result<[(String, Fill); 4], MapError> {
-    let live = maps.backends()?.iter().filter(|backend| backend.live).count();
+    let live = maps.backends()?.iter().filter(|backend| backend.is_live()).count();
     Ok([
         (format!("flows_{family}"), fill(flows, &maps.flows)),
         (format!("new_flows_{family}"), fill(new_flows, &maps.new_flows)),
