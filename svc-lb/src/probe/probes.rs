@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     source::{Finding, Objects},
-    state_dir::StateDir,
+    state_dir::{StateDir, StateError},
 };
 use std::io;
 use tracing::{info, warn};
@@ -39,6 +39,11 @@ impl Probes {
         let (runner, outcomes) = Runner::start()?;
         let watch = Watch::new(kept.clone());
         Ok((Self { watch, runner, state, kept, problem: None }, outcomes))
+    }
+
+    /// Leaves nothing that a later agent knows: what was ready now may not be then.
+    pub fn forget(state: &StateDir) -> Result<(), StateError> {
+        state.remove(READY)
     }
 
     /// Probes the Pods of these objects and no others, and writes what is known into their Ready conditions.
