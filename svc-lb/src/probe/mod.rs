@@ -21,6 +21,8 @@ mod runner;
 mod schedule;
 mod spec;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod watch;
 
