@@ -13,6 +13,7 @@ use crate::{
         range_conflict, root_cgroup,
     },
     options::Switch,
+    probe::{Outcomes, Probes},
     server::serve,
     source::{Family, FileSource},
     state_dir::{Lock, StateDir},
@@ -84,10 +85,11 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     let mut dataplane = Dataplane::open(&dataplane_options(flags))?;
     let neighbours = Keeper::start()?;
     let sockets = Closer::start(dataplane.lost_sockets())?;
-    let tools = Tools { state, sysctls, neighbours, sockets, dataplane, health, metrics };
+    let (probes, outcomes) = probes(flags.services_options.probe, &state)?;
+    let tools = Tools { state, sysctls, neighbours, sockets, dataplane, probes, health, metrics };
     let agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
     let source = FileSource::new(flags.services.clone());
-    let agent = follow(agent, source, watcher, scrapes, signals).await?;
+    let agent = follow(agent, source, watcher, outcomes, scrapes, signals).await?;
     info!("asked to stop");
     if let Err(error) = sd_notify::notify(&[NotifyState::Stopping]) {
         warn!("the supervisor was not told: {error}");
@@ -103,6 +105,7 @@ async fn follow(
     mut agent: Agent,
     mut source: FileSource,
     watcher: Watcher,
+    mut outcomes: Outcomes,
     mut scrapes: Scrapes,
     mut signals: Signals,
 ) -> anyhow::Result<Agent> {
@@ -130,6 +133,7 @@ async fn follow(
                 Seen::Machine(machine) => agent.machine_changed(machine),
                 Seen::Failed(error) => return Err(error.into()),
             },
+            Some(outcomes) = outcomes.recv() => agent.probed(outcomes),
             _ = signals.hangup.recv() => agent.objects_changed(source.read()),
             () = until(agent.retry_at()) => agent.retry(),
             _ = mend.tick() => {
@@ -304,6 +308,20 @@ fn agent_options(flags: &Run, roles: Roles, cgroup: Result<PathBuf, String>) -> 
         cgroup,
         ports: Ports { snat: flags.flows.snat_port_range, node_ports: services.service_node_port_range },
     })
+}
+
+/// The probes, if they are run, and where to find what comes of them.
+fn probes(switch: Switch, state: &StateDir) -> anyhow::Result<(Option<Probes>, Outcomes)> {
+    match switch {
+        Switch::On => {
+            let (probes, outcomes) = Probes::start(state.clone())?;
+            Ok((Some(probes), outcomes))
+        }
+        Switch::Off => {
+            Probes::forget(state)?;
+            Ok((None, mpsc::channel(1).1))
+        }
+    }
 }
 
 /// The cgroup whose processes are sent straight to backends, or why there is none.

@@ -63,6 +63,7 @@ impl fmt::Display for Text<'_> {
             None => writeln!(f, "\nnothing is pinned: no program is attached")?,
         }
         if let Some(agent) = &self.report.agent {
+            list(f, "not ready", &agent.not_ready)?;
             list(f, "findings", &agent.findings)?;
             list(f, "not served", &agent.not_served)?;
         }
@@ -231,6 +232,7 @@ mod tests {
             error: None,
             interfaces: vec![uplink],
             socket_lb: socket_lb("", &Program::SOCKETS),
+            not_ready: vec!["default/web, container web: tcp 10.0.0.1:80: connection refused".to_owned()],
             findings: vec!["services.yaml:3:1: what".to_owned()],
             not_served: Vec::new(),
         };
@@ -275,6 +277,9 @@ unroutable          7
 
 TABLE      ENTRIES   CAPACITY   FULL
 flows_v4       600       1000    60%
+
+not ready:
+  default/web, container web: tcp 10.0.0.1:80: connection refused
 
 findings:
   services.yaml:3:1: what
