@@ -127,6 +127,8 @@ impl<A: Address> Flow<A> {
     /// backend's link-layer address, so that conntrack sees neither direction, as it would without
     /// svc-lb. While that address is not known, the host's stack takes the packet.
     pub const SWITCHED: u8 = 1 << 4;
+    /// It counts in its backend's [`BackendLoad`](crate::backend::BackendLoad).
+    pub const COUNTED: u8 = 1 << 5;
 
     /// Whether a bit is set.
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! The constants that the loader sets before verification.
 
 use svc_lb_common::{
+    address::{Address, AddressPair, Ipv4, Ipv6},
     config::Config,
     flow::{Phase, Timeouts},
     snat::PortRange,
@@ -31,6 +32,10 @@ static CONFIG: Config = Config {
     snat_first_port: 0,
     snat_last_port: 0,
     external_cluster_ips: 0,
+    drop_unallocated: 0,
+    service_networks: AddressPair { v4: Ipv4(0), v6: Ipv6([0; 4]) },
+    service_masks: AddressPair { v4: Ipv4(0), v6: Ipv6([0; 4]) },
+    padding: 0,
 };
 
 /// Reads a constant as the loader left it, not as the compiler sees it here.
@@ -105,4 +110,11 @@ pub fn snat_ports() -> PortRange {
 #[inline(always)]
 pub fn external_cluster_ips() -> bool {
     read!(external_cluster_ips) != 0
+}
+
+/// Whether an address, which is no frontend's, is of a service range that belongs to svc-lb alone.
+#[inline(always)]
+pub fn is_unallocated<A: Address>(address: A) -> bool {
+    read!(drop_unallocated) != 0
+        && address.masked(A::of(&read!(service_masks))) == A::of(&read!(service_networks))
 }

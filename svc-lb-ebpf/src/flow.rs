@@ -6,6 +6,7 @@
 use crate::{
     atomic, config,
     exception::Exception,
+    load,
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
     stages::Stages,
@@ -13,8 +14,7 @@ use crate::{
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, TcpFlags, UDP, is_past};
 
-/// An entry of the flow table, in the table's memory: other processors read and write it too. Or none: an
-/// `Option` would leave undefined what the verifier wants defined.
+/// An entry of the flow table, in the table's memory: other processors read and write it too.
 pub struct Found<A: 'static> {
     entry: *mut Flow<A>,
     unfinished: bool,
@@ -25,18 +25,6 @@ impl<A: Maps> Found<A> {
     #[inline(always)]
     pub fn at(entry: *mut Flow<A>, unfinished: bool) -> Self {
         Self { entry, unfinished }
-    }
-
-    /// No entry.
-    #[inline(always)]
-    fn none() -> Self {
-        Self { entry: core::ptr::null_mut(), unfinished: false }
-    }
-
-    /// This, if there is an entry.
-    #[inline(always)]
-    pub fn get(&self) -> Option<&Self> {
-        if self.entry.is_null() { None } else { Some(self) }
     }
 
     /// The entry's fields. Of these only `last_seen`, `state` and what concerns the next hop ever change.
@@ -131,9 +119,9 @@ fn lookup<A: Maps>(key: &FlowKey<A>, now: u32) -> Option<Found<A>> {
 /// The live flow of a packet. One that is past its timeout, or that a new connection or UDP exchange
 /// may not use any more, is removed here and counts as absent.
 #[inline(always)]
-pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Found<A> {
+pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Option<Found<A>> {
     let key = &headers.key;
-    let Some(found) = lookup(key, now) else { return Found::none() };
+    let found = lookup(key, now)?;
     let forward = !found.flow().has(Flow::<A>::REPLY);
     let chooses_anew = forward
         && match key.protocol {
@@ -142,9 +130,9 @@ pub fn find<A: Family>(headers: &Headers<A>, now: u32) -> Found<A> {
         };
     if chooses_anew || found.last_seen() != now && is_expired(&found, key, now) {
         remove(key, found.flow());
-        return Found::none();
+        return None;
     }
-    found
+    Some(found)
 }
 
 /// The live flow with a key, for a packet that is not the flow's own: nothing of the flow changes.
@@ -174,6 +162,9 @@ fn is_expired<A: Maps>(found: &Found<A>, key: &FlowKey<A>, now: u32) -> bool {
 #[inline(never)]
 pub fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
     let partner = flow.partner_key(key.protocol);
+    if !State(flow.state).is_closed() {
+        load::flow_closed(flow);
+    }
     // An entry that is not there needs no removing.
     let _ = A::flows().remove(key);
     let _ = A::flows().remove(&partner);
@@ -240,6 +231,9 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
     let seen_anew = found.last_seen() != now;
     found.set_last_seen(now);
     found.change_state(before, after);
+    if after.is_closed() && !before.is_closed() {
+        load::flow_closed(flow);
+    }
     if found.unfinished {
         note_unfinished(now);
     }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 use svc_lb::{
-    compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
+    compile::{Family, Frontend, FrontendKind, Ownership, Protocol, Service, ServicePort, Tables, Target},
     dataplane::{Dataplane, Options, Trial, view::View},
     node::{Facts, Interface, Role},
     options::XdpMode,
@@ -60,6 +60,7 @@ impl Programs {
             timeouts: Timeouts::default(),
             snat_ports: PortRange { first: 10000, last: 29999 },
             external_cluster_ips: true,
+            own_ranges: Vec::new(),
         })?;
         dataplane.sync(&tables())?;
         let loopback = Interface {
@@ -127,13 +128,12 @@ fn tables() -> Tables {
                     family: Family::of(address),
                 });
                 let backends = vec![SocketAddr::from(backend)];
-                let lists = Lists { internal: backends.clone(), external: backends, ..Lists::default() };
-                tables.services.insert(service.clone(), lists);
+                tables.services.insert(service.clone(), Service::from(backends));
                 let target = Target { service, kind: FrontendKind::ClusterIp };
                 tables.frontends.insert(Frontend { address, port, protocol }, target);
             }
         }
-        tables.addresses.insert(address, Ownership::Virtual);
+        tables.addresses.insert(address, Ownership::ClusterIp);
     }
     tables
 }

@@ -64,14 +64,15 @@ pub struct Headers<A> {
 // Of a packet, and of the packet that an ICMP error quotes.
 const _: () = assert!(ETHERNET_LENGTH + 2 * MAX_NETWORK_LENGTH + size_of::<Icmp>() <= u8::MAX as usize);
 
-/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
+/// The header of an ICMP or ICMPv6 message (RFC 792, RFC 4443).
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Icmp {
     pub kind: u8,
     pub code: u8,
     pub checksum: u16,
-    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443).
+    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443); in an echo what
+    /// tells it from others.
     pub mtu: u32,
 }
 
@@ -173,6 +174,13 @@ impl<A: Family> Headers<A> {
     pub fn is_opening(&self) -> bool {
         self.key.protocol == UDP || self.tcp_flags().is_opening()
     }
+
+    /// Whether the packet may belong to a connection that both sides have opened.
+    #[inline(always)]
+    pub fn is_continuing(&self) -> bool {
+        let flags = self.tcp_flags();
+        self.key.protocol == TCP && flags.has(TcpFlags::ACK) && !flags.has(TcpFlags::SYN | TcpFlags::RST)
+    }
 }
 
 /// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP, UDP nor SCTP. In tc an ICMP
@@ -271,6 +279,6 @@ pub fn parse_quoted<P: Packet, A: Family>(
 /// [`Packet::pull`] with a frame of its own: the verifier bears what the compiler makes of it among other
 /// reads of a packet only as long as those are few.
 #[inline(never)]
-fn reach<P: Packet>(packet: P, length: usize) {
+pub fn reach<P: Packet>(packet: P, length: usize) {
     packet.pull(length);
 }

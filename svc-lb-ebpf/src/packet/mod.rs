@@ -11,7 +11,7 @@ pub mod sctp;
 mod tc;
 mod xdp;
 
-pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted};
+pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted, reach};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;
@@ -110,6 +110,10 @@ pub trait Packet: Copy {
     /// Sends the packet back out of the interface that it came in by, to the link-layer address that
     /// it came from.
     fn send_back(&self) -> Result<Self::Verdict, Exception>;
+
+    /// Has the host receive the packet, which it sends itself: as if the interface by which it leaves had
+    /// sent it back.
+    fn receive(&self) -> Result<Self::Verdict, Exception>;
 
     /// Bytes that can be read directly.
     #[inline(always)]

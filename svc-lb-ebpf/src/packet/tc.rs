@@ -8,8 +8,8 @@ use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports, Tcp};
 use crate::{exception::Exception, maps, route::NextHop};
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC,
-        bpf_adj_room_mode, bpf_hdr_start_off::BPF_HDR_START_MAC,
+        __sk_buff, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT,
+        TC_ACT_UNSPEC, bpf_adj_room_mode, bpf_hdr_start_off::BPF_HDR_START_MAC,
     },
     helpers::generated,
     programs::TcContext,
@@ -330,5 +330,14 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
         }
         // SAFETY: the helper takes no pointers.
         Ok(unsafe { generated::bpf_redirect(self.ifindex(), 0) as i32 })
+    }
+
+    #[inline(always)]
+    fn receive(&self) -> Result<i32, Exception> {
+        if LINK_LENGTH != 0 {
+            self.turn_link()?;
+        }
+        // SAFETY: as above.
+        Ok(unsafe { generated::bpf_redirect(self.ifindex(), u64::from(BPF_F_INGRESS)) as i32 })
     }
 }

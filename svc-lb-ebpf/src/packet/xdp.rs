@@ -175,6 +175,12 @@ impl Packet for XdpPacket {
         self.turn_link()?;
         Ok(xdp_action::XDP_TX)
     }
+
+    /// XDP sees nothing that the host sends.
+    #[inline(always)]
+    fn receive(&self) -> Result<u32, Exception> {
+        Err(Exception::NotOurs)
+    }
 }
 
 /// The result of a helper that changes the packet.

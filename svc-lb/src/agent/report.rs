@@ -21,14 +21,10 @@ pub const NOT_SERVED: [&str; 1] =
 
 /// How much the tables hold.
 pub fn counts(tables: &Tables) -> Counts {
-    let backends = |lists: &crate::compile::Lists| {
-        let more = lists.external.iter().filter(|backend| !lists.internal.contains(backend));
-        lists.internal.len() + more.count()
-    };
     Counts {
         service_ports: tables.services.len(),
         frontends: tables.frontends.len(),
-        backends: tables.services.values().map(backends).sum(),
+        backends: tables.services.values().map(|service| service.lists.usable().len()).sum(),
     }
 }
 
@@ -141,7 +137,7 @@ pub fn node_leaves(objects: &Objects, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        compile::{Family, Lists, Protocol, ServicePort},
+        compile::{Family, Protocol, Service, ServicePort, Weighted},
         source::FileSource,
     };
     use std::{fs, net::SocketAddr, sync::Arc};
@@ -184,14 +180,11 @@ mod tests {
             text.iter().map(|text| text.parse().expect("a backend")).collect()
         };
         let mut tables = Tables::default();
-        let lists = Lists {
-            internal: backends(&["10.0.0.1:80", "10.0.0.2:80"]),
-            external: backends(&["10.0.0.2:80"]),
-            draining: backends(&["10.0.0.3:80"]).into_iter().collect(),
-        };
-        tables.services.insert(port(Family::V4), lists);
-        let lists = Lists { external: backends(&["[fd00::1]:80"]), ..Lists::default() };
-        tables.services.insert(port(Family::V6), lists);
+        let mut service = Service::from(backends(&["10.0.0.1:80", "10.0.0.2:80"]));
+        service.lists.local = backends(&["10.0.0.2:80"]).into_iter().map(Weighted::from).collect();
+        service.lists.draining = backends(&["10.0.0.3:80"]).into_iter().collect();
+        tables.services.insert(port(Family::V4), service);
+        tables.services.insert(port(Family::V6), Service::from(backends(&["[fd00::1]:80"])));
         assert_eq!(counts(&tables), Counts { service_ports: 2, frontends: 0, backends: 3 });
     }
 

@@ -99,6 +99,10 @@ pub struct ServicesOptions {
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, require_equals = true,
           num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub external_cluster_ips: bool,
+    /// Run the readiness probes of Pods (httpGet and tcpSocket): what they find decides whether a Pod is
+    /// ready, instead of its status.conditions.
+    #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
+    pub probe: Switch,
 }
 
 /// Which interfaces are served, and how.
