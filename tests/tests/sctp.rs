@@ -262,6 +262,25 @@ fn each_protocol_of_one_port_reaches_its_own_backend() -> Result<()> {
     Ok(())
 }
 
+/// A socket of the kernel leaves the checksum zero where the interface says that it would compute it.
+#[test]
+fn a_checksum_that_nobody_has_computed_stays_zero() -> Result<()> {
+    let rig = Rig::routed().with_offloads().start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let service = Service::number(1).with_sctp().behind([&backend]);
+    rig.apply(&[&service])?;
+    for (family, transport) in FAMILIES.into_iter().zip([34, 54]) {
+        let talk = Talk::new(&pod, gateway(&rig, &pod)?, service.cluster_ip(family), &backend)?;
+        let field = transport + 8;
+        let mut frame = talk.path.sctp(0, chunk::INIT, &association()[0].2)?;
+        frame[usize::from(field)..][..4].fill(0);
+        talk.at_client.send_unfinished(&frame, transport, field)?;
+        let seen = talk.at_backend.find(SOON, Sctp::read)?;
+        assert_eq!((seen.destination, seen.checksum), (talk.backend_address(), 0), "{family}");
+    }
+    Ok(())
+}
+
 /// EndpointSlices of one backend, for the port that is named as it is.
 fn slices(service: &Service, backend: &Host) -> String {
     let (service, name) = (service.name(), backend.name());

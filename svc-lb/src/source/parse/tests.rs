@@ -190,7 +190,8 @@ fn what_is_no_object_is_an_error() {
 #[test]
 fn what_is_not_served_yet_is_a_warning_of_its_own() {
     let spec = "  type: LoadBalancer\n  sessionAffinity: ClientIP\n  externalTrafficPolicy: Local\n  \
-                internalTrafficPolicy: Local\n  externalIPs: [192.0.2.1]\n  trafficDistribution: PreferClose\n";
+                internalTrafficPolicy: Local\n  externalIPs: [192.0.2.1]\n  trafficDistribution: PreferClose\n  \
+                ports: [{port: 80, protocol: SCTP}]\n";
     let reading = read_text("x", &format!("{SERVICE}{spec}"));
     assert_eq!(reading.findings.len(), 6);
     for finding in reading.findings {
