@@ -86,7 +86,7 @@ impl<'de> Deserializer<'de> for Walk<'_> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, End> for Walk<'_> {
+impl IntoDeserializer<'_, End> for Walk<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -95,7 +95,7 @@ fn grpc(field: &str, action: &GRPCAction, problems: &mut Vec<Problem>) {
 }
 
 fn exec(field: &str, action: &ExecAction, problems: &mut Vec<Problem>) {
-    if action.command.as_ref().is_none_or(|command| command.is_empty()) {
+    if action.command.as_ref().is_none_or(Vec::is_empty) {
         let field = format!("{field}.command");
         let what = format!("{field} is missing or empty");
         let mend = "write it; svc-lb does not run it either way";

@@ -6,6 +6,7 @@ use crate::source::{
     validate::values::{one_of, unique},
 };
 use k8s_openapi::api::core::v1::ServiceSpec;
+use std::collections::BTreeMap;
 
 pub fn validate(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
     let policies = ["SingleStack", "PreferDualStack", "RequireDualStack"];
@@ -26,7 +27,7 @@ pub fn validate(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
 
 /// Checks that the policy allows two families.
 fn two_families(spec: &ServiceSpec, second: &str, problems: &mut Vec<Problem>) {
-    let without_selector = spec.selector.as_ref().is_none_or(|selector| selector.is_empty());
+    let without_selector = spec.selector.as_ref().is_none_or(BTreeMap::is_empty);
     match spec.ip_family_policy.as_deref() {
         Some("SingleStack") => problems.push(Problem::refusal(
             "spec.ipFamilyPolicy",

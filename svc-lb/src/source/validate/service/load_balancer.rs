@@ -112,7 +112,7 @@ fn validate_ingress(field: &str, ingress: &LoadBalancerIngress, problems: &mut V
     let mode_field = format!("{field}.ipMode");
     match ingress.ip_mode.as_deref() {
         Some(_) if address.is_none() => {
-            misplaced(problems, &mode_field, "it is about ip, which is not given")
+            misplaced(problems, &mode_field, "it is about ip, which is not given");
         }
         Some(mode) if !matches!(mode, "VIP" | "Proxy") => problems.push(Problem::error(
             &mode_field,
