@@ -303,6 +303,7 @@ fn agent_options(flags: &Run, roles: Roles, cgroup: Result<PathBuf, String>) -> 
         compile: compile::Options {
             node_name: node_name(flags.hostname_override.as_deref())?,
             nodeport_addresses: services.nodeport_addresses.clone(),
+            cluster_cidrs: services.cluster_cidr.clone(),
         },
         roles,
         cgroup,
