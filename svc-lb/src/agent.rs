@@ -432,7 +432,6 @@ impl Agent {
                 "the range of ClusterIPs {range} meets {other}: give another --service-cluster-ip-range"
             ))
         }));
-        let not_served = report::NOT_SERVED.map(str::to_owned).into_iter().chain(unserved);
-        (wrong, not_served.collect())
+        (wrong, unserved)
     }
 }

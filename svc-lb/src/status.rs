@@ -37,7 +37,7 @@ pub struct Status {
     pub not_ready: Vec<String>,
     /// What is wrong with the manifests, with the node or with how they fit, a line each.
     pub findings: Vec<String>,
-    /// What this version does not serve yet, in general and of these manifests, a line each.
+    /// What of the manifests this version does not serve yet, a line each.
     pub not_served: Vec<String>,
 }
 
