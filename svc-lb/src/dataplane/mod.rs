@@ -28,6 +28,8 @@ mod namespace_cookie;
 mod options;
 mod place;
 mod plan;
+#[allow(dead_code)]
+mod spread;
 mod state;
 mod sweep;
 mod sync;
