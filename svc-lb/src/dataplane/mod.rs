@@ -28,7 +28,7 @@ mod namespace_cookie;
 mod options;
 mod place;
 mod plan;
-#[allow(dead_code)]
+mod source_range;
 mod spread;
 mod state;
 mod sweep;

@@ -27,22 +27,20 @@ pub fn spread(list: &[Weighted], algorithm: Algorithm) -> Vec<u32> {
 /// one backend are as far apart as can be: a smooth weighted round robin of the weights, and for each turn
 /// of a weight the next of the backends that have it. Where all weights are equal, it is the list as it is.
 fn turns(list: &[Weighted]) -> Vec<u32> {
-    let divisor = list.iter().fold(0, |divisor, it| greatest_common_divisor(divisor, it.weight.into()));
-    let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
+    let divisor = list.iter().fold(0, |divisor, it| greatest_common_divisor(divisor, it.weight)).max(1);
+    let mut groups: BTreeMap<u8, Group> = BTreeMap::new();
     for (position, backend) in (0..).zip(list) {
-        // A weight is not 0; one that is counts as the least.
-        let weight = (u32::from(backend.weight) / divisor.max(1)).max(1);
-        groups.entry(weight).or_default().members.push(position);
+        let group = groups.entry(backend.weight).or_default();
+        group.members.push(position);
+        group.share += i64::from(backend.weight / divisor);
     }
-    let mut groups: Vec<(i64, Group)> = groups
-        .into_iter()
-        .map(|(weight, group)| (i64::from(weight) * group.members.len() as i64, group))
-        .collect();
-    let total: i64 = groups.iter().map(|(share, _)| share).sum();
-    let mut turns = Vec::with_capacity(total as usize);
+    let total = groups.values().map(|group| group.share).sum();
+    let mut turns = Vec::new();
     for _ in 0..total {
-        groups.iter_mut().for_each(|(share, group)| group.credit += *share);
-        if let Some((_, group)) = groups.iter_mut().max_by_key(|(_, group)| group.credit) {
+        for group in groups.values_mut() {
+            group.credit += group.share;
+        }
+        if let Some(group) = groups.values_mut().max_by_key(|group| group.credit) {
             group.credit -= total;
             turns.push(group.members[group.next]);
             group.next = (group.next + 1) % group.members.len();
@@ -55,11 +53,15 @@ fn turns(list: &[Weighted]) -> Vec<u32> {
 #[derive(Default)]
 struct Group {
     members: Vec<u32>,
+    /// Whose turn is next.
     next: usize,
+    /// Their weights together.
+    share: i64,
+    /// By how much they are behind.
     credit: i64,
 }
 
-fn greatest_common_divisor(one: u32, other: u32) -> u32 {
+fn greatest_common_divisor(one: u8, other: u8) -> u8 {
     if other == 0 { one } else { greatest_common_divisor(other, one % other) }
 }
 
@@ -140,7 +142,7 @@ mod tests {
     }
 
     /// How many slots each endpoint has.
-    fn shares(list: &[Weighted], algorithm: Algorithm) -> HashMap<SocketAddr, usize> {
+    fn shares(list: &[Weighted], algorithm: Algorithm) -> HashMap<SocketAddr, u32> {
         let mut shares = HashMap::new();
         for position in spread(list, algorithm) {
             *shares.entry(list[position as usize].endpoint).or_default() += 1;
@@ -184,10 +186,10 @@ mod tests {
             let list: Vec<Weighted> = (0..count).map(|number| backend(number, 1)).collect();
             let shares = shares(&list, Algorithm::Maglev);
             let expected = f64::from(size) / f64::from(count);
-            assert_eq!(shares.values().sum::<usize>(), size as usize);
+            assert_eq!(shares.values().sum::<u32>(), size);
             for share in shares.values() {
                 assert!(
-                    (*share as f64 / expected - 1.0).abs() < 0.02,
+                    (f64::from(*share) / expected - 1.0).abs() < 0.02,
                     "{share} of {size} for one of {count}"
                 );
             }
@@ -203,8 +205,8 @@ mod tests {
             let shares = shares(&list, Algorithm::RoundRobin);
             for (one, other) in list.iter().zip(&list[1..]) {
                 prop_assert_eq!(
-                    shares[&one.endpoint] * usize::from(other.weight),
-                    shares[&other.endpoint] * usize::from(one.weight)
+                    shares[&one.endpoint] * u32::from(other.weight),
+                    shares[&other.endpoint] * u32::from(one.weight)
                 );
             }
         }
@@ -216,7 +218,7 @@ mod tests {
             let total: u32 = weights.iter().map(|weight| u32::from(*weight)).sum();
             for backend in &list {
                 let expected = f64::from(TABLE) * f64::from(backend.weight) / f64::from(total);
-                let share = shares[&backend.endpoint] as f64;
+                let share = f64::from(shares[&backend.endpoint]);
                 prop_assert!((share - expected).abs() <= (expected * 0.02).max(2.0), "{share}, {expected}");
             }
         }
