@@ -37,7 +37,7 @@ pub struct Config {
     pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 112);
+const _: () = assert!(size_of::<Config>() == 136);
 
 impl Config {
     /// [`Config::seconds_per_jiffy`] of a kernel that ticks this many times a second (`CONFIG_HZ`).

@@ -53,7 +53,9 @@ pub fn choose<A: Maps>(
     client: &impl Client<A>,
     now: u32,
 ) -> Result<Choice<A>, Exception> {
-    let Some(address) = frontend::address(request.address) else { return Err(nowhere(request.address)) };
+    let Some(address) = frontend::address(request.address) else {
+        return Err(frontend::nowhere(request.address));
+    };
     let closed = client.is_outside() && !config::external_cluster_ips();
     let is_virtual = address.has(Frontend::VIRTUAL);
     if closed && is_virtual && !address.has(Frontend::EXTERNAL) {
@@ -109,14 +111,4 @@ pub fn choose<A: Maps>(
 #[inline(always)]
 fn is_of_cluster<A: Maps>(client: &impl Client<A>) -> bool {
     client.address().is_some_and(|address| maps::source_range_holds(source_range::CLUSTER, address))
-}
-
-/// What becomes of what is for no frontend's address.
-#[inline(always)]
-fn nowhere<A: Maps>(destination: A) -> Exception {
-    if config::is_unallocated(destination) {
-        Exception::Drop(DropReason::UnallocatedClusterIp)
-    } else {
-        Exception::NotOurs
-    }
 }

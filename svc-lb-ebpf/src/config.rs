@@ -20,6 +20,12 @@ static CONFIG: Config = Config {
         tcp_close: 0,
         udp: 0,
         udp_stream: 0,
+        sctp_cookie_wait: 0,
+        sctp_established: 0,
+        sctp_shutdown_sent: 0,
+        sctp_shutdown_recd: 0,
+        sctp_shutdown_ack_sent: 0,
+        sctp_closed: 0,
     },
     removed_backend_grace: 0,
     new_flow_limit: 0,
@@ -64,13 +70,22 @@ pub fn timeout(phase: Phase) -> u32 {
         Phase::TcpClose => read!(timeouts.tcp_close),
         Phase::Udp => read!(timeouts.udp),
         Phase::UdpStream => read!(timeouts.udp_stream),
+        Phase::SctpCookieWait => read!(timeouts.sctp_cookie_wait),
+        Phase::SctpEstablished => read!(timeouts.sctp_established),
+        Phase::SctpShutdownSent => read!(timeouts.sctp_shutdown_sent),
+        Phase::SctpShutdownRecd => read!(timeouts.sctp_shutdown_recd),
+        Phase::SctpShutdownAckSent => read!(timeouts.sctp_shutdown_ack_sent),
+        Phase::SctpClosed => read!(timeouts.sctp_closed),
     }
 }
 
 /// The longest time that a flow lives in which one side was never heard of, in seconds.
 #[inline(always)]
 pub fn longest_unfinished() -> u32 {
-    timeout(Phase::TcpSynSent).max(timeout(Phase::TcpSynRecv)).max(timeout(Phase::Udp))
+    timeout(Phase::TcpSynSent)
+        .max(timeout(Phase::TcpSynRecv))
+        .max(timeout(Phase::Udp))
+        .max(timeout(Phase::SctpCookieWait))
 }
 
 /// After how many seconds of silence a removed backend's clients are reset.

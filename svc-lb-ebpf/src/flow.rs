@@ -197,13 +197,14 @@ pub fn refresh<A: Stages>(
     }
 }
 
-/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent.
+/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent, or
+/// SCTP's INIT.
 /// The backend has a connection already with the client's address and port, of which svc-lb does not know.
 /// Where the flow has another port or address than the client, no connection of the client's is in its way.
 #[inline(always)]
 fn is_of_another<A: Family>(headers: &Headers<A>, found: &Found<A>) -> bool {
     let (flow, FlowKey { tuple, protocol, .. }) = (found.flow(), &headers.key);
-    *protocol == TCP
+    *protocol != UDP
         && flow.has(Flow::<A>::REPLY)
         && !found.state().has(State::REPLIED)
         && !headers.tcp_flags().has(TcpFlags::SYN | TcpFlags::RST)
@@ -246,6 +247,7 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
         return Step::Kept;
     };
     partner.change_state(before, after);
+    // SCTP asks by itself whether its peer is there, after longer pauses.
     let asks_for_backend = seen_anew && key.protocol == TCP && !flow.has(Flow::<A>::REPLY);
     if asks_for_backend
         && !found.has_its_backend()
@@ -320,14 +322,14 @@ impl Place {
         let _ = table::<A>(self.unfinished()).remove(key);
     }
 
-    /// Frees a key whose flow is gone: expired or, as far as TCP can tell, closed. With `dispensable` also
+    /// Frees a key whose flow is gone: expired or, as far as TCP and SCTP can tell, closed. With `dispensable` also
     /// one that nobody may ever have waited for. Gives whether the key is free now.
     #[inline(always)]
     pub fn displace<A: Maps>(self, key: &FlowKey<A>, dispensable: bool) -> bool {
         let Some(found) = lookup(key, self.now) else { return true };
         let state = found.state();
         let gone = (found.last_seen() != self.now && is_expired(&found, key, self.now))
-            || (key.protocol == TCP && state.is_closed())
+            || state.is_closed()
             || (dispensable && state.is_dispensable(key.protocol));
         if gone {
             remove(key, found.flow());

@@ -11,7 +11,7 @@
 //! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
 //!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
-//! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
+//! - [`answer`], [`echo`]: TCP RST, ICMP errors and echo replies, from svc-lb itself
 //! - [`socket`], [`socket_address`], [`peers`]: applications that connect and send straight to backends
 //! - [`lost`]: which of them have lost their backend
 //! - [`stages`]: what the verifier follows by itself
@@ -32,6 +32,8 @@ mod choice;
 mod clock;
 #[cfg(target_arch = "bpf")]
 mod config;
+#[cfg(target_arch = "bpf")]
+mod echo;
 #[cfg(target_arch = "bpf")]
 mod exception;
 #[cfg(target_arch = "bpf")]

@@ -3,11 +3,11 @@
 use crate::{
     answer,
     choice::{self, Client, Request},
-    clock,
+    clock, echo,
     exception::Exception,
     flow::{self, Found},
     fragment, frontend, icmp, maps, nat,
-    packet::{self, Family, Headers, Packet},
+    packet::{self, Family, Headers, Packet, sctp},
     route::{self, NextHop},
     stages::Stages,
     stats, untranslated,
@@ -16,7 +16,7 @@ use aya_log_ebpf::debug;
 use svc_lb_common::{
     address::{Ipv4, Ipv6, Tuple},
     counters::{DropReason, Program},
-    flow::{Flow, FlowKey, Hook, UDP},
+    flow::{Flow, FlowKey, Hook, SCTP, UDP},
     fragment::Piece,
     frontend::Frontend,
     hash::hash,
@@ -88,7 +88,7 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
         return Err(Exception::NotOurs);
     }
     if headers.piece == Piece::First && !P::TC_FOLLOWS {
-        fragment::remember(headers, now);
+        fragment::remember(headers, &flow.rewrite, now)?;
     }
     let verdict = send(packet, headers, flow, way)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);
@@ -189,7 +189,11 @@ fn send<P: Packet, A: Family>(
     way: Way,
 ) -> Result<P::Verdict, Exception> {
     let hops = if matches!(way, Way::Stack | Way::Switched) { 0 } else { 1 };
-    packet.rewrite(headers, &flow.rewrite, hops)?;
+    if headers.key.protocol == SCTP {
+        sctp::rewrite(packet, headers, &flow.rewrite, hops)?;
+    } else {
+        packet.rewrite(headers, &flow.rewrite, hops)?;
+    }
     let hop = || maps::scratch::<A>().map(|scratch| &scratch.next_hop).ok_or(Exception::NotOurs);
     match way {
         Way::Stack => Ok(P::NEXT),
@@ -259,6 +263,7 @@ fn follow<P: Packet, A: Family>(packet: P, program: Program) -> Result<P::Verdic
     let headers = &*maps::headers::<A>().ok_or(Exception::NotOurs)?;
     match headers.piece {
         Piece::Later => fragment::follow(packet, headers, program),
+        _ if echo::is_request(packet, headers) => echo::answer(packet, headers, program),
         Piece::Whole | Piece::First => icmp::translate(packet, headers, program),
     }
 }

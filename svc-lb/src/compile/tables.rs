@@ -1,6 +1,9 @@
 //! The desired state of the BPF maps, in words: no ids, no indexes. `dataplane::sync` gives those.
 
-pub use crate::source::{Family, Protocol};
+pub use crate::{
+    cluster::TrafficPolicy,
+    source::{Family, Protocol},
+};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,24 +75,14 @@ impl From<Vec<SocketAddr>> for Service {
     }
 }
 
-/// Which endpoints a connection may get.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TrafficPolicy {
-    /// Those of the whole cluster.
-    #[default]
-    Cluster,
-    /// Those of this node. Where there are none, the connection is dropped, and refused where there are
-    /// none elsewhere either.
-    Local,
-}
-
 /// The backends of a Service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    /// For new connections under the policy `Cluster`, by address and port. It is there also where no
-    /// policy is `Cluster`, to tell whether there are endpoints elsewhere.
+    /// For new connections under the policy `Cluster`, by address and port: the usable endpoints of the cluster,
+    /// or those that are near. It is there also where no policy is `Cluster`, to tell whether there are
+    /// endpoints elsewhere.
     pub cluster: Vec<Weighted>,
-    /// The same under the policy `Local`; empty where no policy is `Local`.
+    /// The same under the policy `Local`: the usable endpoints of this node; empty where no policy is `Local`.
     pub local: Vec<Weighted>,
     /// Those that no new connection gets, and that keep the connections that they have.
     pub draining: BTreeSet<SocketAddr>,
@@ -157,8 +150,9 @@ pub enum FrontendKind {
     ExternalIp,
 }
 
-/// Who answers at an address for what is not a frontend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who answers at an address for what is not a frontend. Of an address that is several things, the last of them
+/// counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ownership {
     /// Nobody, and it is for the cluster only: a ClusterIP. svc-lb rejects.
     ClusterIp,

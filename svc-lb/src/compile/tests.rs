@@ -39,7 +39,7 @@ fn joined(yaml: &str) -> Joined {
 
 fn compiled_with(yaml: &str, nodeport_addresses: &str) -> Compiled {
     let nodeport_addresses = nodeport_addresses.parse::<NodePortAddresses>().expect("addresses");
-    let options = Options { node_name: "node-1".to_owned(), nodeport_addresses };
+    let options = Options { node_name: "node-1".to_owned(), nodeport_addresses, ..Options::default() };
     compile(&joined(yaml).cluster, &facts(), &options)
 }
 
@@ -242,6 +242,7 @@ spec: {podCIDR: 10.244.4.0/24}
     let options = |nodeport_addresses: &str| Options {
         node_name: "node-1".to_owned(),
         nodeport_addresses: nodeport_addresses.parse().expect("addresses"),
+        ..Options::default()
     };
     let reach = reach(&cluster, &options("primary"));
     let primary = NodePortPlaces::Primary(vec!["198.51.100.1".parse().expect("an address")]);
@@ -313,11 +314,18 @@ fn an_address_of_the_node_is_no_cluster_ip() {
 }
 
 #[test]
-fn other_protocols_and_types_are_left_out() {
-    let yaml = service("a", "null", "  clusterIP: 10.96.0.10\n  ports: [{port: 80, protocol: SCTP}]\n");
-    assert_eq!(compiled_with(&yaml, "primary").tables, super::Tables::default());
-    let yaml = WEB.replace("type: NodePort", "type: LoadBalancer");
-    assert_eq!(compiled_with(&yaml, "primary").tables, compiled_with(WEB, "primary").tables);
+fn each_protocol_of_one_port_is_a_frontend_of_its_own() {
+    let port =
+        |(name, protocol)| format!("{{name: {name}, port: 80, protocol: {protocol}, nodePort: 30080}}");
+    let ports = [("tcp", "TCP"), ("udp", "UDP"), ("sctp", "SCTP")].map(port);
+    let spec = format!("  type: NodePort\n  clusterIP: 10.96.0.10\n  ports: [{}]\n", ports.join(", "));
+    let compiled = compiled_with(&service("a", "null", &spec), "primary");
+    let lines = lines(&compiled);
+    assert_eq!(findings(&compiled), [] as [String; 0]);
+    for place in ["ClusterIp 10.96.0.10:80", "NodePort 192.0.2.1:30080"] {
+        let protocols: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix(place)).collect();
+        assert_eq!(protocols, ["/TCP default/a:tcp → ", "/UDP default/a:udp → ", "/SCTP default/a:sctp → "]);
+    }
 }
 
 #[test]
