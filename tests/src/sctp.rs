@@ -89,12 +89,14 @@ impl Sctp {
             return None;
         }
         let bytes = payload.payload.to_vec();
-        let (&[a, b, c, d, e, f, g, h, i, j, k, l], chunks) = bytes.split_first_chunk::<HEADER>()?;
+        let (header, chunks) = bytes.split_first_chunk::<HEADER>()?;
+        let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         Some(Self {
-            source: SocketAddr::new(source, u16::from_be_bytes([a, b])),
-            destination: SocketAddr::new(destination, u16::from_be_bytes([c, d])),
-            tag: u32::from_be_bytes([e, f, g, h]),
-            checksum: u32::from_le_bytes([i, j, k, l]),
+            source: SocketAddr::new(source, port(0)),
+            destination: SocketAddr::new(destination, port(2)),
+            tag: u32::from_be_bytes(word(4)),
+            checksum: u32::from_le_bytes(word(CHECKSUM.start)),
             chunk: *chunks.first()?,
             bytes,
         })
