@@ -14,8 +14,8 @@ pub struct Backend<A> {
     pub address: A,
     /// The endpoint's port.
     pub port: Be16,
-    /// 1 while the entry is in use; 0 once the endpoint is removed, and before the first use.
-    pub live: u16,
+    /// Bits of [`Backend`]'s constants; 0 once the endpoint is removed, and before the first use.
+    pub flags: u16,
     /// The service id it belongs to.
     pub service: u32,
     /// Goes up whenever the entry gets another endpoint, and when its endpoint is removed: a flow of
@@ -25,8 +25,38 @@ pub struct Backend<A> {
 
 const _: () = assert!(size_of::<Backend<Ipv4>>() == 16 && size_of::<Backend<Ipv6>>() == 28);
 
+impl<A> Backend<A> {
+    /// The entry is in use.
+    pub const LIVE: u16 = 1 << 0;
+    /// It is in its service's list for the policy `Cluster`: new connections may get it. An endpoint in no
+    /// list keeps the connections that it has.
+    pub const IN_CLUSTER: u16 = 1 << 1;
+    /// It is in its service's list for the policy `Local`.
+    pub const IN_LOCAL: u16 = 1 << 2;
+
+    /// Whether a bit is set.
+    #[inline(always)]
+    pub const fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+}
+
 // SAFETY: an address without padding and integers, all valid for every bit pattern; the assertion
 // above shows that nothing lies between or behind them.
 unsafe impl<A: Address> Zeroable for Backend<A> {}
 // SAFETY: as above.
 unsafe impl<A: Address> Pod for Backend<A> {}
+
+/// The value of `BACKEND_LOADS_V4/6`, whose key is the backend's index: what least connections compares.
+/// Only backends of services that are balanced so are counted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct BackendLoad {
+    /// Open flows. Each sweep of the flow table corrects it, because the table may evict a flow that
+    /// nobody closed; until then it may even be negative.
+    pub flows: i32,
+    /// Open sockets that were sent straight to it.
+    pub sockets: i32,
+}
+
+const _: () = assert!(size_of::<BackendLoad>() == 8);

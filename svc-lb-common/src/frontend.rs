@@ -44,11 +44,19 @@ pub struct Frontend {
 
 impl Frontend {
     /// Served to sources that come in by an uplink: a NodePort, a load-balancer address, an
-    /// external IP. Without it the frontend is a ClusterIP, for pods and the node only.
+    /// external IP. Without it the frontend is a ClusterIP, for pods and the node only. The entry of an
+    /// address has it if one of its frontends does.
     pub const EXTERNAL: u32 = 1 << 0;
     /// In the entry of an address: no host owns it, so svc-lb alone answers for its ports. Without
     /// it the address is the node's own, and what is not a frontend is the host's.
     pub const VIRTUAL: u32 = 1 << 1;
+    /// A load-balancer address that only the sources in `SOURCE_RANGES_V4/6` may use
+    /// (`spec.loadBalancerSourceRanges`).
+    pub const LIMITED: u32 = 1 << 2;
+    /// It is a load balancer's address: no program asks, people do.
+    pub const LOAD_BALANCER: u32 = 1 << 3;
+    /// It is one of `spec.externalIPs`: no program asks, people do.
+    pub const EXTERNAL_IP: u32 = 1 << 4;
 
     /// Whether a bit is set.
     #[inline(always)]

@@ -7,8 +7,13 @@
 //! - [`fragment`]: how the fragments of a datagram are known again
 //! - [`socket`]: what a socket knows of the service that it speaks to
 //! - [`selection`]: which slot a new flow gets
+//! - [`affinity`]: which backend a client had last
+//! - [`source_range`]: which sources may use a service
+//! - [`hash`]: what addresses and ports decide
 //! - [`snat`]: which source port a translated flow tries
 //! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
+//! - [`crc32c`]: the checksum of SCTP, incremental
+//! - [`sctp`]: what the chunks of SCTP mean to a flow
 //! - [`interface`], [`config`]: what the agent knows of the node
 //! - [`counters`]: what the programs count
 //!
@@ -17,18 +22,23 @@
 #![no_std]
 
 pub mod address;
+pub mod affinity;
 pub mod backend;
 pub mod checksum;
 pub mod config;
 pub mod counters;
+pub mod crc32c;
 pub mod flow;
 pub mod fragment;
 pub mod frontend;
+pub mod hash;
 pub mod interface;
+pub mod sctp;
 pub mod selection;
 pub mod service;
 pub mod snat;
 pub mod socket;
+pub mod source_range;
 
 /// The version of the layout of every type here and of the maps that hold them. A pinned map of
 /// another version is never adopted: change this whenever a key or a value changes its meaning.

@@ -72,9 +72,14 @@ pub struct Connection {
     pub frontend: Remote,
     /// The backend.
     pub backend: Remote,
+    /// The backend's index in `BACKENDS_V4/6`, by the family of [`Self::backend`].
+    pub index: u32,
+    /// The backend's generation, if the connection counts in its
+    /// [`BackendLoad`](crate::backend::BackendLoad); else 0, which no backend has.
+    pub counted: u32,
 }
 
-const _: () = assert!(size_of::<Connection>() == 40);
+const _: () = assert!(size_of::<Connection>() == 48);
 
 /// The value of `SOCKETS` and of `SOCKET_PEERS`: the same of a UDP socket, and what it takes to tell whether
 /// the backend is still there.
@@ -108,6 +113,9 @@ impl Peer {
     /// Only in `SOCKETS`: what comes from the backend is for one of those, which has the same one and was sent
     /// to later.
     pub const SHADOWED: u32 = 1 << 3;
+    /// Only in `SOCKETS`: the socket counts in the backend's
+    /// [`BackendLoad`](crate::backend::BackendLoad).
+    pub const COUNTED: u32 = 1 << 4;
 
     /// Whether a bit is set.
     #[inline(always)]

@@ -4,7 +4,7 @@
 use crate::{config, maps, packet::Family};
 use aya_ebpf::helpers::generated::bpf_loop;
 use core::ffi::c_void;
-use svc_lb_common::{address::Be16, flow::FlowKey, snat};
+use svc_lb_common::{address::Be16, flow::FlowKey, hash, snat};
 
 /// Picks the port of the drafted flow and inserts the reply's entry with it. The client's own port comes
 /// first: under the client's own address always, under the node's if it is in the range. `false`: every
@@ -17,7 +17,7 @@ pub fn reserve<A: Family>(key: &FlowKey<A>) -> bool {
     if own && scratch.place.insert(&scratch.partner_key, &scratch.partner) {
         return true;
     }
-    scratch.probe = Probe { hash: snat::hash(&key.tuple), own: u32::from(own), reserved: 0 };
+    scratch.probe = Probe { hash: hash::hash(&key.tuple), own: u32::from(own), reserved: 0 };
     // SAFETY: the callback asks for no context, and lives as long as the program.
     unsafe { bpf_loop(2 * ROUND, attempt::<A> as *mut c_void, core::ptr::null_mut(), 0) };
     // Looked up anew: the callback wrote to it behind the compiler's back.

@@ -26,6 +26,7 @@ pub mod health;
 pub mod metrics;
 pub mod node;
 pub mod options;
+pub mod probe;
 pub mod server;
 pub mod source;
 pub mod state_dir;

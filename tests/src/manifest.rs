@@ -19,6 +19,7 @@ pub const TARGET_PORT: u16 = 8080;
 pub struct Service {
     number: u8,
     backends: Vec<Backend>,
+    sctp: bool,
 }
 
 /// An endpoint of a [`Service`].
@@ -39,13 +40,19 @@ impl Backend {
 impl Service {
     /// A Service without endpoints. Its number gives its ClusterIPs and its nodePort.
     pub fn number(number: u8) -> Self {
-        Self { number, backends: Vec::new() }
+        Self { number, backends: Vec::new(), sctp: false }
     }
 
     /// The same Service with these endpoints instead, each at [`TARGET_PORT`].
     pub fn behind<'a>(&self, hosts: impl IntoIterator<Item = &'a Host>) -> Self {
         let backends = hosts.into_iter().map(|host| Backend::new(host, TARGET_PORT));
-        Self { number: self.number, backends: backends.collect() }
+        Self { number: self.number, backends: backends.collect(), sctp: self.sctp }
+    }
+
+    /// The same Service for SCTP too, at the same ports.
+    pub fn with_sctp(mut self) -> Self {
+        self.sctp = true;
+        self
     }
 
     /// The same Service with one endpoint more, at another port.
@@ -92,7 +99,8 @@ impl Service {
                     .collect(),
             }
         };
-        KINDS.map(port).into()
+        let sctp = FAMILIES.map(|family| (family, Protocol::Sctp)).into_iter().filter(|_| self.sctp);
+        KINDS.into_iter().chain(sctp).map(port).collect()
     }
 
     /// The Service and its EndpointSlices, one a family.
@@ -115,6 +123,12 @@ spec:
   - {{name: udp, protocol: UDP, port: {PORT}, targetPort: {TARGET_PORT}, nodePort: {node_port}}}
 "
         );
+        if self.sctp {
+            let _ = writeln!(
+                text,
+                "  - {{name: sctp, protocol: SCTP, port: {PORT}, targetPort: {TARGET_PORT}, nodePort: {node_port}}}"
+            );
+        }
         for family in FAMILIES {
             self.write_slices(&mut text, family);
         }
@@ -128,6 +142,11 @@ spec:
         ports.dedup();
         for port in ports {
             let name = format!("{}-{}-{port}", self.name(), family.to_string().to_lowercase());
+            let sctp = if self.sctp {
+                format!(", {{name: sctp, protocol: SCTP, port: {port}}}")
+            } else {
+                String::new()
+            };
             let _ = write!(
                 text,
                 "---
@@ -135,7 +154,7 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {{name: {name}, namespace: default, labels: {{kubernetes.io/service-name: {}}}}}
 addressType: {family}
-ports: [{{name: tcp, protocol: TCP, port: {port}}}, {{name: udp, protocol: UDP, port: {port}}}]
+ports: [{{name: tcp, protocol: TCP, port: {port}}}, {{name: udp, protocol: UDP, port: {port}}}{sctp}]
 endpoints:
 ",
                 self.name()
@@ -177,9 +196,7 @@ impl Served {
         let (protocol, family) = (element["protocol"].as_str()?, element["family"].as_str()?);
         Some(Self {
             name: element["name"].as_str()?.to_owned(),
-            protocol: [Protocol::Tcp, Protocol::Udp]
-                .into_iter()
-                .find(|known| known.to_string() == protocol)?,
+            protocol: Protocol::ALL.into_iter().find(|known| known.to_string() == protocol)?,
             family: FAMILIES.into_iter().find(|known| known.to_string() == family)?,
             frontends: addresses(&element["frontends"])?,
             backends: addresses(&element["backends"])?,

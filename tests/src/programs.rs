@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 use svc_lb::{
-    compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
+    compile::{Family, Frontend, FrontendKind, Ownership, Protocol, Service, ServicePort, Tables, Target},
     dataplane::{Dataplane, Options, Trial, view::View},
     node::{Facts, Interface, Role},
     options::XdpMode,
@@ -16,9 +16,9 @@ use svc_lb::{
 use svc_lb_common::{counters::Program, flow::Timeouts, snat::PortRange};
 
 /// Protocols that have ports.
-pub const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+pub const PROTOCOLS: [Protocol; 3] = Protocol::ALL;
 
-/// A frontend of both families and protocols, with one backend each.
+/// A frontend of both families and all protocols, with one backend each.
 pub const FRONTEND: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 1))];
 /// The frontend's port.
@@ -60,6 +60,7 @@ impl Programs {
             timeouts: Timeouts::default(),
             snat_ports: PortRange { first: 10000, last: 29999 },
             external_cluster_ips: true,
+            own_ranges: Vec::new(),
         })?;
         dataplane.sync(&tables())?;
         let loopback = Interface {
@@ -127,13 +128,12 @@ fn tables() -> Tables {
                     family: Family::of(address),
                 });
                 let backends = vec![SocketAddr::from(backend)];
-                let lists = Lists { internal: backends.clone(), external: backends, ..Lists::default() };
-                tables.services.insert(service.clone(), lists);
+                tables.services.insert(service.clone(), Service::from(backends));
                 let target = Target { service, kind: FrontendKind::ClusterIp };
                 tables.frontends.insert(Frontend { address, port, protocol }, target);
             }
         }
-        tables.addresses.insert(address, Ownership::Virtual);
+        tables.addresses.insert(address, Ownership::ClusterIp);
     }
     tables
 }

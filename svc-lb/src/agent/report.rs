@@ -17,18 +17,14 @@ const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What this version does not serve, whatever the manifests say.
 pub const NOT_SERVED: [&str; 1] =
-    ["Services of type LoadBalancer, externalIPs, SCTP, traffic policies, session affinity and topology"];
+    ["Services of type LoadBalancer, externalIPs, traffic policies, session affinity and topology"];
 
 /// How much the tables hold.
 pub fn counts(tables: &Tables) -> Counts {
-    let backends = |lists: &crate::compile::Lists| {
-        let more = lists.external.iter().filter(|backend| !lists.internal.contains(backend));
-        lists.internal.len() + more.count()
-    };
     Counts {
         service_ports: tables.services.len(),
         frontends: tables.frontends.len(),
-        backends: tables.services.values().map(backends).sum(),
+        backends: tables.services.values().map(|service| service.lists.usable().len()).sum(),
     }
 }
 
@@ -112,15 +108,10 @@ pub fn interfaces(facts: &Facts, attachments: &[Attachment]) -> Vec<status::Inte
     facts.interfaces.iter().map(describe).collect()
 }
 
-/// What is wrong with the manifests, and what of them is not served yet; notes are left to `check`.
-pub fn findings(findings: &[Finding]) -> (Vec<String>, Vec<String>) {
-    let (unserved, wrong): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| finding.unserved);
-    let matters = |finding: &&&Finding| finding.severity != Severity::Info;
-    (
-        wrong.iter().filter(matters).map(ToString::to_string).collect(),
-        unserved.iter().map(ToString::to_string).collect(),
-    )
+/// What is wrong with the manifests; notes are left to `check`.
+pub fn findings(findings: &[Finding]) -> Vec<String> {
+    let matters = findings.iter().filter(|finding| finding.severity != Severity::Info);
+    matters.map(ToString::to_string).collect()
 }
 
 /// Whether this node is about to go: its Node is being deleted or tainted so by the autoscaler, or is
@@ -141,7 +132,7 @@ pub fn node_leaves(objects: &Objects, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        compile::{Family, Lists, Protocol, ServicePort},
+        compile::{Family, Protocol, Service, ServicePort, Weighted},
         source::FileSource,
     };
     use std::{fs, net::SocketAddr, sync::Arc};
@@ -184,14 +175,11 @@ mod tests {
             text.iter().map(|text| text.parse().expect("a backend")).collect()
         };
         let mut tables = Tables::default();
-        let lists = Lists {
-            internal: backends(&["10.0.0.1:80", "10.0.0.2:80"]),
-            external: backends(&["10.0.0.2:80"]),
-            draining: backends(&["10.0.0.3:80"]).into_iter().collect(),
-        };
-        tables.services.insert(port(Family::V4), lists);
-        let lists = Lists { external: backends(&["[fd00::1]:80"]), ..Lists::default() };
-        tables.services.insert(port(Family::V6), lists);
+        let mut service = Service::from(backends(&["10.0.0.1:80", "10.0.0.2:80"]));
+        service.lists.local = backends(&["10.0.0.2:80"]).into_iter().map(Weighted::from).collect();
+        service.lists.draining = backends(&["10.0.0.3:80"]).into_iter().collect();
+        tables.services.insert(port(Family::V4), service);
+        tables.services.insert(port(Family::V6), Service::from(backends(&["[fd00::1]:80"])));
         assert_eq!(counts(&tables), Counts { service_ports: 2, frontends: 0, backends: 3 });
     }
 

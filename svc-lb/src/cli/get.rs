@@ -119,18 +119,12 @@ fn frontend_rows(services: Vec<Service>) -> Vec<FrontendRow> {
     let rows = services.into_iter().flat_map(|service| {
         let (name, id, protocol) = (service.full_name(), service.id, service.protocol);
         let backends = service.backends;
-        service.frontends.into_iter().map(move |frontend| {
-            let serves = |backend: &&Backend| match frontend.kind {
-                Kind::ClusterIp => backend.internal,
-                Kind::NodePort => backend.external,
-            };
-            FrontendRow {
-                backends: backends.iter().filter(serves).count(),
-                protocol: protocol.clone(),
-                service: name.clone(),
-                service_id: id,
-                frontend,
-            }
+        service.frontends.into_iter().map(move |frontend| FrontendRow {
+            backends: backends.iter().filter(|backend| backend.cluster).count(),
+            protocol: protocol.clone(),
+            service: name.clone(),
+            service_id: id,
+            frontend,
         })
     });
     let mut rows: Vec<FrontendRow> = rows.collect();
@@ -178,17 +172,17 @@ fn backend_rows(services: Vec<Service>) -> Vec<BackendRow> {
 }
 
 fn backends(rows: &[BackendRow], wide: bool) -> Table {
-    let mut header = vec!["SERVICE", "PROTOCOL", "BACKEND", "FOR"];
+    let mut header = vec!["SERVICE", "PROTOCOL", "BACKEND", "LISTS"];
     if wide {
         header.extend(["INDEX", "GENERATION", "SERVICE-ID"]);
     }
     let mut table = Table::new(&header);
     for BackendRow { backend, protocol, service, service_id } in rows {
-        let sources = match (backend.internal, backend.external) {
+        let sources = match (backend.cluster, backend.local) {
             _ if backend.draining => "draining",
-            (true, true) => "all",
-            (true, false) => "inside",
-            _ => "outside",
+            (true, true) => "cluster, local",
+            (true, false) => "cluster",
+            _ => "local",
         };
         let endpoint = SocketAddr::new(backend.address, backend.port).to_string();
         let mut cells = vec![service.clone(), protocol.clone(), endpoint, sources.to_owned()];
@@ -276,10 +270,10 @@ mod tests {
     use crate::dataplane::view::Counters;
     use serde_json::json;
 
-    fn backend(last: u8, external: bool) -> Backend {
+    fn backend(last: u8, local: bool) -> Backend {
         let index = u32::from(last) - 1;
         let address = [10, 244, 0, last].into();
-        Backend { address, port: 80, index, generation: 1, internal: true, external, draining: false }
+        Backend { address, port: 80, index, generation: 1, cluster: true, local, draining: false }
     }
 
     fn web() -> Service {
@@ -299,7 +293,7 @@ mod tests {
             backends: vec![
                 backend(1, true),
                 backend(2, false),
-                Backend { internal: false, draining: true, ..backend(3, false) },
+                Backend { cluster: false, draining: true, ..backend(3, false) },
             ],
             counters: Counters {
                 new_flows: 300,
@@ -348,22 +342,22 @@ default/web:http   TCP        10.96.0.7:8080       30163          2           32
     }
 
     #[test]
-    fn frontends_lead_to_the_backends_of_their_kind() {
+    fn frontends_lead_to_their_backends() {
         let expected = "\
 FRONTEND          PROTOCOL   KIND        SERVICE            BACKENDS
 10.96.0.7:8080    TCP        ClusterIP   default/web:http          2
-192.0.2.1:30163   TCP        NodePort    default/web:http          1
-192.0.2.2:30163   TCP        NodePort    default/web:http          1
+192.0.2.1:30163   TCP        NodePort    default/web:http          2
+192.0.2.2:30163   TCP        NodePort    default/web:http          2
 ";
         assert_eq!(frontends(&frontend_rows(vec![web()]), false).to_string(), expected);
     }
 
     #[test]
-    fn backends_say_whom_they_serve() {
+    fn backends_say_to_which_lists_they_belong() {
         let expected = "\
-SERVICE            PROTOCOL   BACKEND         FOR
-default/web:http   TCP        10.244.0.1:80   all
-default/web:http   TCP        10.244.0.2:80   inside
+SERVICE            PROTOCOL   BACKEND         LISTS
+default/web:http   TCP        10.244.0.1:80   cluster, local
+default/web:http   TCP        10.244.0.2:80   cluster
 default/web:http   TCP        10.244.0.3:80   draining
 ";
         assert_eq!(backends(&backend_rows(vec![web()]), false).to_string(), expected);
@@ -396,8 +390,8 @@ TCP        10.244.0.9:40000   10.96.0.7:8080   10.244.0.1:80 (removed)   default
         );
         assert_eq!(
             serde_json::to_value(&backend_rows(vec![web()])[1]).unwrap(),
-            json!({"address": "10.244.0.2", "port": 80, "index": 1, "generation": 1, "internal": true,
-                   "external": false, "draining": false, "protocol": "TCP", "service": "default/web:http", "service_id": 1})
+            json!({"address": "10.244.0.2", "port": 80, "index": 1, "generation": 1, "cluster": true,
+                   "local": false, "draining": false, "protocol": "TCP", "service": "default/web:http", "service_id": 1})
         );
         let flow = serde_json::to_value(flow(Direction::Reply)).unwrap();
         assert_eq!(flow["direction"], "reply");

@@ -1,4 +1,4 @@
-//! ClusterIPs and node ports for Services whose manifests leave them out.
+//! ClusterIPs, node ports and ports of health checks for Services whose manifests leave them out.
 
 use super::{
     ranges::{Hosts, Ranges},
@@ -28,12 +28,20 @@ struct Given {
     /// By port and protocol, as in `8080/TCP`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     node_ports: BTreeMap<String, u16>,
+    /// The port of the health check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_check_node_port: Option<u16>,
 }
 
 impl Allocations {
     /// The ClusterIPs that a Service was given.
     pub fn cluster_ips(&self, service: &Name) -> &[IpAddr] {
         self.0.get(service).map_or(&[], |given| &given.cluster_ips)
+    }
+
+    /// The port of the health check that a Service was given.
+    pub(super) fn health_check_port(&self, service: &Name) -> Option<u16> {
+        self.0.get(service)?.health_check_node_port
     }
 
     /// The node port that a Service's port was given.
@@ -76,14 +84,16 @@ struct Allocator<'a> {
 
 impl<'a> Allocator<'a> {
     fn new(requests: &[&Request<'_>], ranges: &'a Ranges) -> Self {
-        let named = |port: &RequestedPort<'_>| match port.node_port {
+        let ports = requests.iter().flat_map(|request| &request.ports).map(|port| port.node_port);
+        let ports = ports.chain(requests.iter().map(|request| request.health_check));
+        let named = |port| match port {
             NodePort::Given(number) => Some(number),
             NodePort::None | NodePort::Wanted => None,
         };
         Self {
             ranges,
             cluster_ips: requests.iter().flat_map(|request| &request.cluster_ips).copied().collect(),
-            node_ports: requests.iter().flat_map(|request| &request.ports).filter_map(named).collect(),
+            node_ports: ports.filter_map(named).collect(),
             given: BTreeMap::new(),
         }
     }
@@ -105,6 +115,14 @@ impl<'a> Allocator<'a> {
                 && self.node_ports.insert(number)
             {
                 self.given_to(request).node_ports.insert(key(port), number);
+            }
+        }
+        if request.health_check == NodePort::Wanted {
+            let before = previous.health_check_port(request.name);
+            if let Some(number) = before.filter(|number| self.ranges.node_ports.contains(*number))
+                && self.node_ports.insert(number)
+            {
+                self.given_to(request).health_check_node_port = Some(number);
             }
         }
     }
@@ -131,14 +149,21 @@ impl<'a> Allocator<'a> {
             if self.given_to(request).node_ports.contains_key(&key(port)) {
                 continue;
             }
-            match self.free_node_port(request.name, port) {
+            match self.free_node_port(request.name, &key(port)) {
                 Some(number) => drop(self.given_to(request).node_ports.insert(key(port), number)),
-                None => problems.push(Problem::error(
+                None => problems.push(no_node_port(
                     format!("spec.ports[{}].nodePort", port.index),
-                    format!("there is no node port left for port {}", key(port)),
-                    "every one of the node port range is taken",
-                    "give a larger --service-node-port-range, or delete Services",
+                    &format!("port {}", key(port)),
                 )),
+            }
+        }
+        let wants_health_check = request.health_check == NodePort::Wanted;
+        if wants_health_check && self.given_to(request).health_check_node_port.is_none() {
+            match self.free_node_port(request.name, "health check") {
+                Some(number) => self.given_to(request).health_check_node_port = Some(number),
+                None => {
+                    problems.push(no_node_port("spec.healthCheckNodePort".to_owned(), "the health check"));
+                }
             }
         }
         problems
@@ -158,13 +183,22 @@ impl<'a> Allocator<'a> {
         })
     }
 
-    /// Takes a free node port.
-    fn free_node_port(&mut self, name: &Name, port: &RequestedPort<'_>) -> Option<u16> {
+    /// Takes a free node port for something of a Service.
+    fn free_node_port(&mut self, name: &Name, purpose: &str) -> Option<u16> {
         let range = self.ranges.node_ports;
         let count = u64::from(range.last - range.first) + 1;
-        let start = range.first + (hash(&format!("{name} {}", key(port))) % count) as u16;
+        let start = range.first + (hash(&format!("{name} {purpose}")) % count) as u16;
         (start..=range.last).chain(range.first..start).find(|number| self.node_ports.insert(*number))
     }
+}
+
+fn no_node_port(field: String, purpose: &str) -> Problem {
+    Problem::error(
+        field,
+        format!("there is no node port left for {purpose}"),
+        "every one of the node port range is taken",
+        "give a larger --service-node-port-range, or delete Services",
+    )
 }
 
 /// The families in which a Service has no ClusterIP of its manifest.

@@ -1,19 +1,18 @@
 //! The endpoints of a Service port: from EndpointSlices, else from Endpoints, else from Pods.
 
 use super::{
+    annotations,
     model::Endpoint,
     pods::{Member, Pods},
     request::{Request, RequestedPort},
+    weights::{self, PodWeights},
 };
 use crate::source::{Family, Name, Objects, Problem, Protocol, labels, parse_address};
 use k8s_openapi::api::{
-    core::v1::{EndpointAddress, Endpoints},
+    core::v1::{EndpointAddress, Endpoints, ObjectReference},
     discovery::v1::EndpointSlice,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, HashMap};
 
 /// All objects that give endpoints.
 pub struct Sources<'a> {
@@ -21,15 +20,24 @@ pub struct Sources<'a> {
     slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
     objects: &'a Objects,
     pods: Pods<'a>,
+    weights: PodWeights<'a>,
 }
 
 /// What gives the endpoints of one Service.
 pub enum Source<'a> {
-    Slices(&'a [&'a EndpointSlice]),
-    Endpoints(&'a Endpoints),
+    Slices(&'a [&'a EndpointSlice], Listing<'a>),
+    Endpoints(&'a Endpoints, Listing<'a>),
     /// The Pods that a selector matches.
     Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),
     Nothing,
+}
+
+/// What else there is to know of endpoints that an object lists.
+#[derive(Clone, Copy)]
+pub struct Listing<'a> {
+    /// The namespace of the object.
+    namespace: &'a str,
+    weights: &'a PodWeights<'a>,
 }
 
 impl<'a> Sources<'a> {
@@ -43,23 +51,21 @@ impl<'a> Sources<'a> {
                 slices.entry((name.namespace.as_str(), service)).or_default().push(&*slice.value);
             }
         }
-        Self { slices, objects, pods: Pods::new(objects) }
+        Self { slices, objects, pods: Pods::new(objects), weights: PodWeights::new(objects) }
     }
 
     /// What gives the endpoints of a Service.
     pub fn of<'b>(&'b self, request: &Request<'b>) -> Source<'b> {
         let Name { namespace, name } = request.name;
+        let listing = Listing { namespace, weights: &self.weights };
         if let Some(slices) = self.slices.get(&(namespace.as_str(), name.as_str())) {
-            return Source::Slices(slices);
+            return Source::Slices(slices, listing);
         }
         if let Some(endpoints) = self.objects.endpoints.get(request.name) {
-            return Source::Endpoints(&endpoints.value);
+            return Source::Endpoints(&endpoints.value, listing);
         }
         match request.spec.selector.as_ref().filter(|selector| !selector.is_empty()) {
-            Some(selector) => {
-                let ready_or_not = request.spec.publish_not_ready_addresses == Some(true);
-                Source::Pods(self.pods.selected(namespace, selector, ready_or_not), selector)
-            }
+            Some(selector) => Source::Pods(self.pods.selected(namespace, selector, request.spec), selector),
             None => Source::Nothing,
         }
     }
@@ -69,8 +75,10 @@ impl Source<'_> {
     /// The endpoints of a port.
     pub fn endpoints(&self, port: &RequestedPort<'_>) -> Vec<Endpoint> {
         Endpoint::merge(match self {
-            Self::Slices(slices) => slices.iter().flat_map(|slice| from_slice(slice, port)).collect(),
-            Self::Endpoints(endpoints) => from_endpoints(endpoints, port),
+            Self::Slices(slices, listing) => {
+                slices.iter().flat_map(|slice| from_slice(slice, *listing, port)).collect()
+            }
+            Self::Endpoints(endpoints, listing) => from_endpoints(endpoints, *listing, port),
             Self::Pods(members, _) => members.iter().flat_map(|member| member.endpoints(port)).collect(),
             Self::Nothing => Vec::new(),
         })
@@ -83,8 +91,8 @@ impl Source<'_> {
             |kind| format!("its {kind} have no address with a port named {name:?} for {}", port.protocol);
         let check_names = "check the names and protocols of the ports there";
         let (why, mend) = match self {
-            Self::Slices(_) => (none_with_the_port("EndpointSlices"), check_names),
-            Self::Endpoints(_) => (none_with_the_port("Endpoints"), check_names),
+            Self::Slices(..) => (none_with_the_port("EndpointSlices"), check_names),
+            Self::Endpoints(..) => (none_with_the_port("Endpoints"), check_names),
             Self::Pods(members, selector) if members.is_empty() => (
                 format!("no Pod with an address has the labels {}", list(selector)),
                 "check spec.selector, the Pods' labels and namespace, and their status.podIP",
@@ -112,7 +120,7 @@ fn list(selector: &BTreeMap<String, String>) -> String {
 }
 
 /// The endpoints that a slice has for a port: those of the port of that name and protocol.
-fn from_slice(slice: &EndpointSlice, port: &RequestedPort<'_>) -> Vec<Endpoint> {
+fn from_slice(slice: &EndpointSlice, listing: Listing<'_>, port: &RequestedPort<'_>) -> Vec<Endpoint> {
     // Slices of domain names (FQDN) are not for proxies.
     let Some(family) = Family::from_name(&slice.address_type) else { return Vec::new() };
     let ports = slice.ports.iter().flatten();
@@ -120,22 +128,31 @@ fn from_slice(slice: &EndpointSlice, port: &RequestedPort<'_>) -> Vec<Endpoint> 
         .filter(|slice_port| is_same(port, slice_port.name.as_deref(), slice_port.protocol.as_deref()))
         .filter_map(|slice_port| number(slice_port.port?));
     let Some(number) = numbers.next() else { return Vec::new() };
+    let weight = annotations::weight(slice).unwrap_or(weights::DEFAULT);
     let endpoints = slice.endpoints.iter().flatten().filter_map(|endpoint| {
-        let address = parse_address(endpoint.addresses.first()?)?;
+        let address = parse_address(endpoint.addresses.first()?).filter(|it| Family::of(*it) == family)?;
         let conditions = endpoint.conditions.as_ref();
-        (Family::of(address) == family).then_some(Endpoint {
+        let hints = endpoint.hints.as_ref();
+        let nodes = hints.and_then(|hints| hints.for_nodes.as_ref()).into_iter().flatten();
+        let zones = hints.and_then(|hints| hints.for_zones.as_ref()).into_iter().flatten();
+        Some(Endpoint {
             address,
             port: number,
             ready: conditions.and_then(|conditions| conditions.ready) != Some(false),
             serving: conditions.and_then(|conditions| conditions.serving) != Some(false),
             terminating: conditions.and_then(|conditions| conditions.terminating) == Some(true),
+            node: endpoint.node_name.clone(),
+            node_hints: nodes.map(|node| node.name.clone()).collect(),
+            zone_hints: zones.map(|zone| zone.name.clone()).collect(),
+            weight: listing.weight(endpoint.target_ref.as_ref()).unwrap_or(weight),
         })
     });
     endpoints.collect()
 }
 
 /// The endpoints that Endpoints have for a port.
-fn from_endpoints(endpoints: &Endpoints, port: &RequestedPort<'_>) -> Vec<Endpoint> {
+fn from_endpoints(endpoints: &Endpoints, listing: Listing<'_>, port: &RequestedPort<'_>) -> Vec<Endpoint> {
+    let weight = annotations::weight(endpoints).unwrap_or(weights::DEFAULT);
     let mut found = Vec::new();
     for subset in endpoints.subsets.iter().flatten() {
         let ports = subset.ports.iter().flatten();
@@ -144,19 +161,31 @@ fn from_endpoints(endpoints: &Endpoints, port: &RequestedPort<'_>) -> Vec<Endpoi
             .filter_map(|subset_port| number(subset_port.port));
         let Some(number) = numbers.next() else { continue };
         let mut add = |addresses: &Option<Vec<EndpointAddress>>, ready| {
-            let addresses = addresses.iter().flatten().filter_map(|address| parse_address(&address.ip));
-            found.extend(addresses.map(|address: IpAddr| Endpoint {
-                address,
-                port: number,
-                ready,
-                serving: ready,
-                terminating: false,
+            found.extend(addresses.iter().flatten().filter_map(|address| {
+                Some(Endpoint {
+                    address: parse_address(&address.ip)?,
+                    port: number,
+                    ready,
+                    serving: ready,
+                    terminating: false,
+                    node: address.node_name.clone(),
+                    node_hints: Vec::new(),
+                    zone_hints: Vec::new(),
+                    weight: listing.weight(address.target_ref.as_ref()).unwrap_or(weight),
+                })
             }));
         };
         add(&subset.addresses, true);
         add(&subset.not_ready_addresses, false);
     }
     found
+}
+
+impl Listing<'_> {
+    /// The weight of an endpoint's Pod.
+    fn weight(self, target: Option<&ObjectReference>) -> Option<u8> {
+        self.weights.of(target, self.namespace)
+    }
 }
 
 /// Whether a port of a slice or of Endpoints is that of the Service: by name and protocol.

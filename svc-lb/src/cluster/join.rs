@@ -2,12 +2,16 @@
 
 use super::{
     allocate::{Allocations, allocate},
+    annotations,
     endpoints::{Source, Sources},
+    external_addresses::{external_ips, load_balancer_ips},
     model::{Cluster, Node, Port, Service},
+    policies::{affinity_timeout, external_policy, internal_policy},
     ranges::Ranges,
-    request::{NodePort, Request, RequestedPort, requests},
+    request::{NodePort, Request, RequestedPort, Requests},
+    source_ranges::source_ranges,
 };
-use crate::source::{Finding, Object, Objects, parse_address};
+use crate::source::{Finding, Object, Objects, labels, parse_address};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as api;
 
@@ -26,13 +30,13 @@ pub struct Joined {
 /// where possible those of `previous`.
 pub fn join(objects: &Objects, ranges: &Ranges, previous: &Allocations) -> Joined {
     let mut findings = Vec::new();
-    let requests = requests(objects, ranges, &mut findings);
-    let allocations = allocate(&requests, ranges, previous, &mut findings);
+    let Requests { served, unserved } = Requests::new(objects, ranges, &mut findings);
+    let allocations = allocate(&served, ranges, previous, &mut findings);
     let sources = Sources::new(objects);
     let service = |request| service(request, &allocations, &sources.of(request), &mut findings);
-    let services = requests.iter().map(service).collect();
+    let services = served.iter().map(service).collect();
     let nodes = objects.nodes.iter().map(|(name, node)| (name.name.clone(), self::node(node))).collect();
-    Joined { cluster: Cluster { services, nodes }, allocations, findings }
+    Joined { cluster: Cluster { services, unserved, nodes }, allocations, findings }
 }
 
 fn service(
@@ -57,11 +61,24 @@ fn service(
             endpoints,
         }
     });
+    let spec = request.spec;
     Service {
         ports: ports.collect(),
         name: request.name.clone(),
         families: request.families.clone(),
         cluster_ips,
+        load_balancer_ips: load_balancer_ips(request.object, spec),
+        external_ips: external_ips(spec),
+        source_ranges: source_ranges(spec),
+        internal_policy: internal_policy(spec),
+        external_policy: external_policy(spec),
+        algorithm: annotations::algorithm(request.object),
+        affinity_timeout: affinity_timeout(spec),
+        health_check_port: match request.health_check {
+            NodePort::None => None,
+            NodePort::Given(number) => Some(number),
+            NodePort::Wanted => allocations.health_check_port(request.name),
+        },
         origin: request.origin.clone(),
     }
 }
@@ -85,9 +102,16 @@ fn node(object: &Object<api::Node>) -> Node {
     });
     Node {
         addresses: internal.filter_map(|address| parse_address(&address.address)).collect(),
+        zone: zone(&object.value).map(str::to_owned),
         pod_cidrs: pod_cidrs
             .filter_map(|range| range.parse().ok())
             .map(|range: IpNet| range.trunc())
             .collect(),
     }
+}
+
+/// The zone that a Node is in.
+pub(super) fn zone(node: &api::Node) -> Option<&str> {
+    let zone = node.metadata.labels.as_ref()?.get(labels::ZONE)?;
+    Some(zone.as_str()).filter(|zone| !zone.is_empty())
 }

@@ -7,16 +7,23 @@
 //! Pure: no I/O, no clock, no order of arrival.
 
 mod allocate;
+mod annotations;
 mod endpoints;
+mod external_addresses;
 mod join;
 mod model;
 mod pods;
+mod policies;
 mod ranges;
 mod request;
+mod source_ranges;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use allocate::Allocations;
 pub use join::{Joined, join};
-pub use model::{Cluster, Endpoint, Node, Port, Service};
+pub use model::{
+    Cluster, Endpoint, Listed, Node, Port, Service, SourceRanges, TrafficPolicy, Unserved, UnservedKind,
+};
 pub use ranges::Ranges;

@@ -1,9 +1,9 @@
 //! Endpoints computed from Pods, as the EndpointSlice controller does.
 
-use super::{model::Endpoint, request::RequestedPort};
+use super::{annotations, join::zone, model::Endpoint, request::RequestedPort, weights};
 use crate::source::{Family, Objects, Protocol, parse_address};
 use k8s_openapi::{
-    api::core::v1::{Pod, PodStatus},
+    api::core::v1::{Pod, PodStatus, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use std::{
@@ -11,52 +11,57 @@ use std::{
     net::IpAddr,
 };
 
-/// The Pods that can be endpoints, by namespace, label and value, so that a selector looks at few of them.
-pub struct Pods<'a>(HashMap<(&'a str, &'a str, &'a str), Vec<&'a Pod>>);
+/// The Pods that can be endpoints.
+pub struct Pods<'a> {
+    /// By namespace, label and value, so that a selector looks at few of them.
+    by_label: HashMap<(&'a str, &'a str, &'a str), Vec<&'a Pod>>,
+    /// The zones of Nodes, by their names.
+    zones: HashMap<&'a str, &'a str>,
+}
 
 /// A Pod that belongs to a Service.
 pub struct Member<'a> {
     pod: &'a Pod,
     /// At most one address of each family.
     addresses: Vec<IpAddr>,
-    ready: bool,
-    serving: bool,
-    terminating: bool,
+    /// What is true of it at every address and port.
+    endpoint: Endpoint,
 }
 
 impl<'a> Pods<'a> {
     pub fn new(objects: &'a Objects) -> Self {
-        let mut pods: HashMap<_, Vec<_>> = HashMap::new();
+        let mut by_label: HashMap<_, Vec<_>> = HashMap::new();
         for (name, pod) in &objects.pods {
             for (label, value) in pod.value.metadata.labels.iter().flatten() {
                 let key = (name.namespace.as_str(), label.as_str(), value.as_str());
-                pods.entry(key).or_default().push(&*pod.value);
+                by_label.entry(key).or_default().push(&*pod.value);
             }
         }
-        Self(pods)
+        let zones =
+            objects.nodes.iter().filter_map(|(name, node)| Some((name.name.as_str(), zone(&node.value)?)));
+        Self { by_label, zones: zones.collect() }
     }
 
-    /// The Pods of a namespace that have every label of a selector and an address, and have not ended.
+    /// The Pods of a namespace that have every label of a Service's selector and an address, and have not ended.
     pub fn selected(
         &self,
         namespace: &str,
         selector: &BTreeMap<String, String>,
-        ready_or_not: bool,
+        service: &ServiceSpec,
     ) -> Vec<Member<'a>> {
         let candidates = selector.iter().map(|(label, value)| {
-            self.0.get(&(namespace, label.as_str(), value.as_str())).map_or(&[][..], Vec::as_slice)
+            let key = (namespace, label.as_str(), value.as_str());
+            self.by_label.get(&key).map_or(&[][..], Vec::as_slice)
         });
         let fewest = candidates.min_by_key(|pods| pods.len()).unwrap_or_default();
         let matches = |pod: &&&Pod| {
             let labels = pod.metadata.labels.as_ref();
             selector.iter().all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
         };
-        fewest.iter().filter(matches).filter_map(|pod| Member::new(pod, ready_or_not)).collect()
+        fewest.iter().filter(matches).filter_map(|pod| self.member(pod, service)).collect()
     }
-}
 
-impl<'a> Member<'a> {
-    fn new(pod: &'a Pod, ready_or_not: bool) -> Option<Self> {
+    fn member(&self, pod: &'a Pod, service: &ServiceSpec) -> Option<Member<'a>> {
         let status = pod.status.as_ref()?;
         let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         let addresses = addresses(status);
@@ -65,17 +70,36 @@ impl<'a> Member<'a> {
         }
         let terminating = pod.metadata.deletion_timestamp.is_some();
         let serving = is_ready(status);
-        let ready = ready_or_not || (serving && !terminating);
-        Some(Self { pod, addresses, ready, serving, terminating })
+        let ready = service.publish_not_ready_addresses == Some(true) || (serving && !terminating);
+        let node =
+            pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
+        // Like the controller, only an endpoint that is ready gets hints, and that for a Node goes with the one
+        // for its zone, to which others fall back.
+        let distribution = service.traffic_distribution.as_deref().filter(|_| ready);
+        let close = matches!(distribution, Some("PreferClose" | "PreferSameZone" | "PreferSameNode"));
+        let zone = node.and_then(|node| self.zones.get(node)).filter(|_| close);
+        let node_hint = node.filter(|_| distribution == Some("PreferSameNode"));
+        let endpoint = Endpoint {
+            address: *addresses.first()?,
+            port: 0,
+            ready,
+            serving,
+            terminating,
+            node: node.map(str::to_owned),
+            node_hints: node_hint.map(str::to_owned).into_iter().collect(),
+            zone_hints: zone.map(|zone| (*zone).to_owned()).into_iter().collect(),
+            weight: annotations::weight(pod).unwrap_or(weights::DEFAULT),
+        };
+        Some(Member { pod, addresses, endpoint })
     }
+}
 
+impl Member<'_> {
     /// Its endpoints for a port: its addresses with the target port, if it has that.
     pub fn endpoints(&self, port: &RequestedPort<'_>) -> impl Iterator<Item = Endpoint> {
-        let Self { ready, serving, terminating, .. } = *self;
         let target = self.target(port).into_iter();
         target.flat_map(move |port| {
-            let endpoint = move |&address| Endpoint { address, port, ready, serving, terminating };
-            self.addresses.iter().map(endpoint)
+            self.addresses.iter().map(move |&address| Endpoint { address, port, ..self.endpoint.clone() })
         })
     }
 

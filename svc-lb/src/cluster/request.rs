@@ -1,6 +1,10 @@
 //! What a Service asks for, before addresses and node ports are given.
 
-use super::ranges::Ranges;
+use super::{
+    model::{Unserved, UnservedKind},
+    policies::needs_health_check,
+    ranges::Ranges,
+};
 use crate::source::{
     Family, Finding, Name, Object, Objects, Origin, Problem, Protocol, given_cluster_ips, is_headless,
     labels, parse_address,
@@ -11,6 +15,7 @@ use std::net::IpAddr;
 /// A Service that svc-lb serves.
 pub struct Request<'a> {
     pub name: &'a Name,
+    pub object: &'a Service,
     pub spec: &'a ServiceSpec,
     pub origin: &'a Origin,
     /// The families it is to be served in, the first first.
@@ -19,6 +24,8 @@ pub struct Request<'a> {
     pub cluster_ips: Vec<IpAddr>,
     /// The ports, of the protocols that are served.
     pub ports: Vec<RequestedPort<'a>>,
+    /// Where load balancers ask for the endpoints of this node.
+    pub health_check: NodePort,
 }
 
 /// A port of such a Service.
@@ -31,7 +38,7 @@ pub struct RequestedPort<'a> {
     pub node_port: NodePort,
 }
 
-/// What a port has for a node port.
+/// What a Service has for a port of the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodePort {
     /// None.
@@ -42,30 +49,51 @@ pub enum NodePort {
     Wanted,
 }
 
-/// The requests of all Services that svc-lb serves, the older first.
-pub fn requests<'a>(objects: &'a Objects, ranges: &Ranges, findings: &mut Vec<Finding>) -> Vec<Request<'a>> {
-    let mut services: Vec<_> = objects.services.iter().collect();
-    services.sort_by_key(|(name, service)| {
-        let created = service.value.metadata.creation_timestamp.as_ref();
-        (created.is_none(), created, *name)
-    });
-    services.into_iter().filter_map(|(name, service)| Request::new(name, service, ranges, findings)).collect()
+/// What all Services ask for, the older first.
+#[derive(Default)]
+pub struct Requests<'a> {
+    /// Those that svc-lb serves.
+    pub served: Vec<Request<'a>>,
+    /// Those that have no address.
+    pub unserved: Vec<Unserved>,
+}
+
+impl<'a> Requests<'a> {
+    pub fn new(objects: &'a Objects, ranges: &Ranges, findings: &mut Vec<Finding>) -> Self {
+        let ours = |service: &Object<Service>| !labels::has(&*service.value, labels::SERVICE_PROXY_NAME);
+        let mut services: Vec<_> = objects.services.iter().filter(|(_, service)| ours(service)).collect();
+        services.sort_by_key(|(name, service)| {
+            let created = service.value.metadata.creation_timestamp.as_ref();
+            (created.is_none(), created, *name)
+        });
+        let mut requests = Self::default();
+        for (name, service) in services {
+            let Some(spec) = &service.value.spec else { continue };
+            match unserved_kind(spec) {
+                Some(kind) => requests.unserved.push(Unserved { name: name.clone(), kind }),
+                None => requests.served.push(Request::new(name, service, spec, ranges, findings)),
+            }
+        }
+        requests
+    }
+}
+
+/// Why a Service has no address; `None` if it has one.
+fn unserved_kind(spec: &ServiceSpec) -> Option<UnservedKind> {
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return Some(UnservedKind::ExternalName(spec.external_name.clone().unwrap_or_default()));
+    }
+    is_headless(spec).then_some(UnservedKind::Headless)
 }
 
 impl<'a> Request<'a> {
     fn new(
         name: &'a Name,
         service: &'a Object<Service>,
+        spec: &'a ServiceSpec,
         ranges: &Ranges,
         findings: &mut Vec<Finding>,
-    ) -> Option<Self> {
-        let spec = service.value.spec.as_ref()?;
-        let not_ours = labels::has(&*service.value, labels::SERVICE_PROXY_NAME)
-            || spec.type_.as_deref() == Some("ExternalName")
-            || is_headless(spec);
-        if not_ours {
-            return None;
-        }
+    ) -> Self {
         let mut problems = Vec::new();
         let cluster_ips = cluster_ips(spec, ranges, &mut problems);
         let families = families(spec, &cluster_ips, ranges, &mut problems);
@@ -73,8 +101,15 @@ impl<'a> Request<'a> {
         let ports =
             ports.filter_map(|(index, port)| requested_port(spec, index, port, ranges, &mut problems));
         let ports = ports.collect();
+        let health_check = if needs_health_check(spec) {
+            let field = "spec.healthCheckNodePort".to_owned();
+            node_port(field, spec.health_check_node_port, true, ranges, &mut problems)
+        } else {
+            NodePort::None
+        };
         findings.extend(problems.into_iter().map(|problem| service.origin.finding(problem)));
-        Some(Self { name, spec, origin: &service.origin, families, cluster_ips, ports })
+        let (object, origin) = (&*service.value, &service.origin);
+        Self { name, object, spec, origin, families, cluster_ips, ports, health_check }
     }
 }
 
@@ -140,21 +175,33 @@ fn requested_port<'a>(
 ) -> Option<RequestedPort<'a>> {
     let protocol = Protocol::from_field(port.protocol.as_deref())?;
     let number = u16::try_from(port.port).ok()?;
-    let given = port.node_port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0);
     let gets_one = match spec.type_.as_deref() {
         Some("NodePort") => true,
         Some("LoadBalancer") => spec.allocate_load_balancer_node_ports != Some(false),
         _ => false,
     };
-    let node_port = match given {
-        Some(node_port) if ranges.node_ports.contains(node_port) => NodePort::Given(node_port),
-        Some(node_port) => {
+    let field = format!("spec.ports[{index}].nodePort");
+    let node_port = node_port(field, port.node_port, gets_one, ranges, problems);
+    Some(RequestedPort { index, port, protocol, number, node_port })
+}
+
+/// A port of the nodes that a field gives, 0 standing for none.
+fn node_port(
+    field: String,
+    given: Option<i32>,
+    gets_one: bool,
+    ranges: &Ranges,
+    problems: &mut Vec<Problem>,
+) -> NodePort {
+    match given.and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0) {
+        Some(number) if ranges.node_ports.contains(number) => NodePort::Given(number),
+        Some(number) => {
             // Taking it could take a port from the node's own services, or from its connections.
-            let field = format!("spec.ports[{index}].nodePort");
+            let what = format!("{field} is {number}");
             let (first, last) = (ranges.node_ports.first, ranges.node_ports.last);
             problems.push(Problem::error(
-                &field,
-                format!("{field} is {node_port}"),
+                field,
+                what,
                 format!("node ports are from {first} to {last}"),
                 "write one of these, or give another --service-node-port-range; until then it is not served",
             ));
@@ -162,8 +209,7 @@ fn requested_port<'a>(
         }
         None if gets_one => NodePort::Wanted,
         None => NodePort::None,
-    };
-    Some(RequestedPort { index, port, protocol, number, node_port })
+    }
 }
 
 /// Ranges, for a person.

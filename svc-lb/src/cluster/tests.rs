@@ -45,7 +45,7 @@ fn find<'a>(cluster: &'a Cluster, name: &str) -> &'a Service {
 fn endpoints(yaml: &str) -> Vec<String> {
     let joined = joined(yaml);
     let print = |endpoint: &Endpoint| {
-        let Endpoint { address, port, ready, serving, terminating } = endpoint;
+        let Endpoint { address, port, ready, serving, terminating, .. } = endpoint;
         let terminating = if *terminating { " terminating" } else { "" };
         let serving = if *serving { " serving" } else { "" };
         if *ready {

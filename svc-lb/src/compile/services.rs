@@ -1,23 +1,21 @@
 //! Services → frontends, and the lists of backends that they lead to.
 
 use super::{
-    node_addresses::{addresses, node_addresses, nodeport_addresses},
-    tables::{Frontend, FrontendKind, Lists, Ownership, ServicePort, Tables, Target},
+    choice::{Place, lists},
+    claims::{Claims, Wanted},
+    health_check::HealthCheck,
+    node_addresses::{NodeAddresses, addresses, node_addresses, nodeport_addresses},
+    source_ranges::source_ranges,
+    tables::{self, FrontendKind, ServicePort, Tables, TrafficPolicy},
 };
 use crate::{
-    cluster::{Cluster, Endpoint, Port, Service},
+    cluster::{Cluster, Listed, Port, Service, Unserved},
     node::Facts,
     options::NodePortAddresses,
-    source::{Family, Finding, Name, Problem, Protocol},
+    source::{Family, Finding, Protocol},
 };
-use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
-
-/// Which of two Services has what both want.
-const FIRST: &str = "older, or of one age and first by name";
+use ipnet::IpNet;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// What the tables depend on besides the cluster and the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +24,8 @@ pub struct Options {
     pub node_name: String,
     /// `--nodeport-addresses`.
     pub nodeport_addresses: NodePortAddresses,
+    /// `--cluster-cidr`.
+    pub cluster_cidrs: Vec<IpNet>,
 }
 
 /// What [`compile`] gives.
@@ -33,6 +33,12 @@ pub struct Options {
 pub struct Compiled {
     /// What the programs are to know.
     pub tables: Tables,
+    /// What is to answer load balancers that ask for this node's endpoints, by the age of the Services.
+    pub health_checks: Vec<HealthCheck>,
+    /// Where the node answers at node ports.
+    pub nodeport_addresses: BTreeSet<IpAddr>,
+    /// The Services of which the tables know nothing, as they have no address.
+    pub unserved: Vec<Unserved>,
     /// The frontends that could not be had, and why.
     pub findings: Vec<Finding>,
 }
@@ -42,66 +48,87 @@ pub struct Compiled {
 pub fn compile(cluster: &Cluster, facts: &Facts, options: &Options) -> Compiled {
     let primary = node_addresses(cluster, facts, &options.node_name);
     let of_interfaces = facts.interfaces.iter().flat_map(addresses);
+    let node = cluster.nodes.get(&options.node_name);
     let mut compiler = Compiler {
-        nodeport_addresses: nodeport_addresses(primary, facts, &options.nodeport_addresses),
-        addresses: primary.iter().chain(of_interfaces).map(|address| (address, Owner::Node)).collect(),
-        node_ports: HashMap::new(),
-        compiled: Compiled::default(),
+        place: Place { node: &options.node_name, zone: node.and_then(|node| node.zone.as_deref()) },
+        primary,
+        claims: Claims::new(primary.iter().chain(of_interfaces)),
+        compiled: Compiled {
+            nodeport_addresses: nodeport_addresses(primary, facts, &options.nodeport_addresses),
+            unserved: cluster.unserved.clone(),
+            ..Compiled::default()
+        },
     };
+    compiler.compiled.tables.cluster_cidrs = options.cluster_cidrs.iter().map(IpNet::trunc).collect();
     for service in &cluster.services {
         compiler.add(service);
     }
-    compiler.compiled
-}
-
-/// Who has an address.
-enum Owner<'a> {
-    Node,
-    Service(&'a Name),
+    Compiled { findings: compiler.claims.findings, ..compiler.compiled }
 }
 
 struct Compiler<'a> {
-    nodeport_addresses: BTreeSet<IpAddr>,
-    addresses: HashMap<IpAddr, Owner<'a>>,
-    /// Which Service has a node port.
-    node_ports: HashMap<(u16, Protocol), &'a Name>,
+    place: Place<'a>,
+    /// What stands for the node.
+    primary: NodeAddresses,
+    claims: Claims<'a>,
     compiled: Compiled,
 }
 
 impl<'a> Compiler<'a> {
     fn add(&mut self, service: &'a Service) {
-        let cluster_ips: Vec<_> = service
-            .cluster_ips
-            .iter()
-            .copied()
-            .filter(|address| self.claim_address(service, *address))
-            .collect();
+        let cluster_ips = service.cluster_ips.iter().copied();
+        let cluster_ips: Vec<_> =
+            cluster_ips.filter(|address| self.claims.cluster_ip(service, *address)).collect();
         for port in &service.ports {
-            let node_port = port.node_port.filter(|number| self.claim_node_port(service, port, *number));
+            let node_port = port.node_port.filter(|number| {
+                let field = || format!("spec.ports[{}].nodePort", port.index);
+                self.claims.node_port(service, *number, port.protocol, field)
+            });
             for family in &service.families {
-                self.add_port(service, port, *family, &cluster_ips, node_port);
+                let wanted = self.wanted(service, port, *family, &cluster_ips, node_port);
+                self.add_port(service, port, *family, wanted);
+            }
+        }
+        if let Some(port) = service.health_check_port {
+            let field = || "spec.healthCheckNodePort".to_owned();
+            if self.claims.node_port(service, port, Protocol::Tcp, field) {
+                self.compiled.health_checks.push(HealthCheck::new(service, port, self.place));
             }
         }
     }
 
-    /// Adds the frontends and backends of one port in one family.
-    fn add_port(
-        &mut self,
+    /// The frontends that a port wants in one family.
+    fn wanted(
+        &self,
         service: &Service,
         port: &Port,
         family: Family,
         cluster_ips: &[IpAddr],
         node_port: Option<u16>,
-    ) {
-        let cluster_ips = cluster_ips.iter().map(|address| (*address, port.number, FrontendKind::ClusterIp));
-        let nodes = self.nodeport_addresses.iter();
-        let node_ports = nodes.filter_map(|address| Some((*address, node_port?, FrontendKind::NodePort)));
-        let frontends = cluster_ips.chain(node_ports).filter(|(address, ..)| Family::of(*address) == family);
-        let mut frontends = frontends.peekable();
-        if frontends.peek().is_none() {
+    ) -> Vec<Wanted> {
+        let listed = |list: &[Listed], kind| {
+            let wanted =
+                |it: &Listed| Wanted { address: it.address, number: port.number, kind, index: it.index };
+            list.iter().map(wanted).collect::<Vec<_>>()
+        };
+        let own = |address: &IpAddr, number, kind| Wanted { address: *address, number, kind, index: 0 };
+        let cluster_ips =
+            cluster_ips.iter().map(|address| own(address, port.number, FrontendKind::ClusterIp));
+        let nodes = self.compiled.nodeport_addresses.iter();
+        let node_ports = nodes.filter_map(|address| Some(own(address, node_port?, FrontendKind::NodePort)));
+        let all = cluster_ips
+            .chain(listed(&service.load_balancer_ips, FrontendKind::LoadBalancer))
+            .chain(listed(&service.external_ips, FrontendKind::ExternalIp))
+            .chain(node_ports);
+        all.filter(|wanted| Family::of(wanted.address) == family).collect()
+    }
+
+    /// Adds the frontends and backends of one port in one family.
+    fn add_port(&mut self, service: &Service, port: &Port, family: Family, wanted: Vec<Wanted>) {
+        if wanted.is_empty() {
             return;
         }
-        let service = Arc::new(ServicePort {
+        let name = Arc::new(ServicePort {
             namespace: service.name.namespace.clone(),
             name: service.name.name.clone(),
             port: port.name.clone(),
@@ -109,72 +136,22 @@ impl<'a> Compiler<'a> {
             family,
         });
         let tables = &mut self.compiled.tables;
-        for (address, number, kind) in frontends {
-            let frontend = Frontend { address, port: number, protocol: port.protocol };
-            tables.frontends.insert(frontend, Target { service: Arc::clone(&service), kind });
-            let ownership = match kind {
-                FrontendKind::ClusterIp => Ownership::Virtual,
-                FrontendKind::NodePort => Ownership::Node,
-            };
-            tables.addresses.insert(address, ownership);
+        let had = wanted.into_iter().filter(|it| self.claims.frontend(tables, (service, port), &name, *it));
+        let kinds: BTreeSet<FrontendKind> = had.map(|wanted| wanted.kind).collect();
+        if kinds.is_empty() {
+            return;
         }
-        tables.services.insert(service, lists(port, family));
+        let is_external = kinds.iter().any(|kind| *kind != FrontendKind::ClusterIp);
+        let external_policy = if is_external { service.external_policy } else { TrafficPolicy::Cluster };
+        let local = [service.internal_policy, external_policy].contains(&TrafficPolicy::Local);
+        let entry = tables::Service {
+            lists: lists(port.endpoints_of(family), self.place, local),
+            internal_policy: service.internal_policy,
+            external_policy,
+            algorithm: service.algorithm,
+            affinity_timeout: service.affinity_timeout,
+            source_ranges: source_ranges(service, family, self.primary),
+        };
+        tables.services.insert(name, entry);
     }
-
-    /// Takes an address for the ClusterIP of a Service, unless somebody has it.
-    fn claim_address(&mut self, service: &'a Service, address: IpAddr) -> bool {
-        match self.addresses.entry(address) {
-            Entry::Vacant(entry) => {
-                entry.insert(Owner::Service(&service.name));
-                true
-            }
-            Entry::Occupied(owner) => {
-                let problem = Problem::error(
-                    "spec.clusterIP",
-                    format!("the ClusterIP {address} is taken"),
-                    match owner.get() {
-                        Owner::Node => "it is an address of this node".to_owned(),
-                        Owner::Service(name) => format!("it is that of {name}, which is {FIRST}"),
-                    },
-                    "give another, or leave it out to get one",
-                );
-                self.compiled.findings.push(service.origin.finding(problem));
-                false
-            }
-        }
-    }
-
-    /// Takes a node port for a port of a Service, unless another has it.
-    fn claim_node_port(&mut self, service: &'a Service, port: &Port, number: u16) -> bool {
-        match self.node_ports.entry((number, port.protocol)) {
-            Entry::Vacant(entry) => {
-                entry.insert(&service.name);
-                true
-            }
-            Entry::Occupied(owner) => {
-                let problem = Problem::error(
-                    format!("spec.ports[{}].nodePort", port.index),
-                    format!("the node port {number}/{} is taken", port.protocol),
-                    format!("it is that of {}, which is {FIRST}", owner.get()),
-                    "give another, or leave it out to get one",
-                );
-                self.compiled.findings.push(service.origin.finding(problem));
-                false
-            }
-        }
-    }
-}
-
-/// What new connections choose from: the ready endpoints; if there are none, those that terminate and
-/// still serve. While there are, these keep the connections that they have.
-fn lists(port: &Port, family: Family) -> Lists {
-    let those = |condition: fn(&Endpoint) -> bool| {
-        let endpoints = port.endpoints.iter().filter(move |it| Family::of(it.address) == family);
-        endpoints.filter(move |it| condition(it)).map(|it| SocketAddr::new(it.address, it.port))
-    };
-    let ready: Vec<_> = those(|it| it.ready).collect();
-    let leaving = those(|it| !it.ready && it.serving && it.terminating);
-    let (usable, draining) =
-        if ready.is_empty() { (leaving.collect(), BTreeSet::new()) } else { (ready, leaving.collect()) };
-    Lists { internal: usable.clone(), external: usable, draining }
 }

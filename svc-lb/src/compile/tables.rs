@@ -1,22 +1,29 @@
 //! The desired state of the BPF maps, in words: no ids, no indexes. `dataplane::sync` gives those.
 
-pub use crate::source::{Family, Protocol};
+pub use crate::{
+    cluster::TrafficPolicy,
+    source::{Family, Protocol},
+};
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
+use svc_lb_common::selection::Algorithm;
 
 /// Everything that the programs are to know of the services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// The backends of each Service port and family.
-    pub services: BTreeMap<Arc<ServicePort>, Lists>,
+    /// How the connections of each Service port and family find a backend.
+    pub services: BTreeMap<Arc<ServicePort>, Service>,
     /// What svc-lb answers for.
     pub frontends: BTreeMap<Frontend, Target>,
     /// Every address that occurs in a frontend, and who else answers there.
     pub addresses: BTreeMap<IpAddr, Ownership>,
+    /// Sources that are inside the cluster, wherever they come in (`--cluster-cidr`).
+    pub cluster_cidrs: BTreeSet<IpNet>,
 }
 
 /// One port of one Service in one family: what a service id stands for.
@@ -42,15 +49,65 @@ impl fmt::Display for ServicePort {
     }
 }
 
+/// How the connections of a Service port find a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The backends.
+    pub lists: Lists,
+    /// `spec.internalTrafficPolicy`: of all who come by a ClusterIP.
+    pub internal_policy: TrafficPolicy,
+    /// `spec.externalTrafficPolicy`: of those outside the cluster who come by another frontend. Those inside
+    /// have the policy `Cluster` there, as if they came back in from a load balancer.
+    pub external_policy: TrafficPolicy,
+    /// How a list is walked.
+    pub algorithm: Algorithm,
+    /// For how many seconds a client keeps its backend (`spec.sessionAffinity: ClientIP`); 0: not at all.
+    pub affinity_timeout: u32,
+    /// The only sources that may use its load-balancer addresses; `None`: all may.
+    pub source_ranges: Option<BTreeSet<IpNet>>,
+}
+
+impl From<Vec<SocketAddr>> for Service {
+    /// Any of these endpoints, for everyone.
+    fn from(endpoints: Vec<SocketAddr>) -> Self {
+        let cluster = endpoints.into_iter().map(Weighted::from).collect();
+        Self { lists: Lists { cluster, ..Lists::default() }, ..Self::default() }
+    }
+}
+
 /// The backends of a Service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    /// For new connections of sources inside the cluster, in the order in which they are chosen.
-    pub internal: Vec<SocketAddr>,
-    /// The same of sources outside the cluster.
-    pub external: Vec<SocketAddr>,
+    /// For new connections under the policy `Cluster`, by address and port: the usable endpoints of the cluster,
+    /// or those that are near. It is there also where no policy is `Cluster`, to tell whether there are
+    /// endpoints elsewhere.
+    pub cluster: Vec<Weighted>,
+    /// The same under the policy `Local`: the usable endpoints of this node; empty where no policy is `Local`.
+    pub local: Vec<Weighted>,
     /// Those that no new connection gets, and that keep the connections that they have.
     pub draining: BTreeSet<SocketAddr>,
+}
+
+impl Lists {
+    /// The endpoints that new connections may get, each once.
+    pub fn usable(&self) -> BTreeSet<SocketAddr> {
+        self.cluster.iter().chain(&self.local).map(|it| it.endpoint).collect()
+    }
+}
+
+/// An endpoint, and its share of the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weighted {
+    /// Where it is.
+    pub endpoint: SocketAddr,
+    /// How many connections it gets where one of weight 1 gets one; not 0.
+    pub weight: u8,
+}
+
+impl From<SocketAddr> for Weighted {
+    fn from(endpoint: SocketAddr) -> Self {
+        Self { endpoint, weight: 1 }
+    }
 }
 
 /// An address, port and protocol that svc-lb answers for.
@@ -87,13 +144,20 @@ pub enum FrontendKind {
     ClusterIp,
     /// `spec.ports[].nodePort` on an address of the node: for everyone.
     NodePort,
+    /// `status.loadBalancer.ingress[].ip`: for everyone in the Service's source ranges.
+    LoadBalancer,
+    /// `spec.externalIPs`: for everyone.
+    ExternalIp,
 }
 
-/// Who answers at an address for what is not a frontend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who answers at an address for what is not a frontend. Of an address that is several things, the last of them
+/// counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ownership {
-    /// Nobody: the address is a ClusterIP, so svc-lb rejects.
-    Virtual,
+    /// Nobody, and it is for the cluster only: a ClusterIP. svc-lb rejects.
+    ClusterIp,
+    /// Nobody, and it is for everyone: a load balancer's address, or an external IP. svc-lb rejects.
+    External,
     /// The node's own stack.
     Node,
 }

@@ -1,6 +1,6 @@
 //! Small manifests in, tables out.
 
-use super::{Compiled, Lists, NodeAddresses, Options, Ownership, compile, node_addresses, reach};
+use super::{Compiled, Lists, NodeAddresses, Options, Ownership, Weighted, compile, node_addresses, reach};
 use crate::{
     cluster::{Allocations, Joined, Ranges, join},
     node::{Facts, Interface, NodePortPlaces, Role},
@@ -8,7 +8,10 @@ use crate::{
     source::read_text,
 };
 use proptest::prelude::*;
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 /// A node with an uplink, a pod interface and loopback.
 fn facts() -> Facts {
@@ -36,16 +39,15 @@ fn joined(yaml: &str) -> Joined {
 
 fn compiled_with(yaml: &str, nodeport_addresses: &str) -> Compiled {
     let nodeport_addresses = nodeport_addresses.parse::<NodePortAddresses>().expect("addresses");
-    let options = Options { node_name: "node-1".to_owned(), nodeport_addresses };
+    let options = Options { node_name: "node-1".to_owned(), nodeport_addresses, ..Options::default() };
     compile(&joined(yaml).cluster, &facts(), &options)
 }
 
 /// Each frontend with its kind and the backends it leads to, in a line.
 fn lines(compiled: &Compiled) -> Vec<String> {
     let line = |(frontend, target): (&super::Frontend, &super::Target)| {
-        let lists = &compiled.tables.services[&target.service];
-        assert_eq!(lists.internal, lists.external);
-        let backends: Vec<_> = lists.internal.iter().map(ToString::to_string).collect();
+        let lists = &compiled.tables.services[&target.service].lists;
+        let backends: Vec<_> = lists.cluster.iter().map(|it| it.endpoint.to_string()).collect();
         format!("{:?} {frontend} {} → {}", target.kind, target.service, backends.join(" "))
     };
     compiled.tables.frontends.iter().map(line).collect()
@@ -109,10 +111,10 @@ fn a_service_becomes_its_frontends_and_ready_backends() {
     assert_eq!(
         addresses,
         [
-            ("10.96.0.10".to_owned(), Ownership::Virtual),
+            ("10.96.0.10".to_owned(), Ownership::ClusterIp),
             ("192.0.2.1".to_owned(), Ownership::Node),
             ("2001:db8::1".to_owned(), Ownership::Node),
-            ("fd00::10".to_owned(), Ownership::Virtual),
+            ("fd00::10".to_owned(), Ownership::ClusterIp),
         ]
     );
     assert_eq!(compiled.tables.services.len(), 4);
@@ -132,12 +134,12 @@ fn lists_of(conditions: &[&str]) -> Lists {
              ports: [{{port: 80}}]\nendpoints: [{}]\n",
             endpoints.join(", ")
         );
-    compiled_with(&yaml, "primary").tables.services.into_values().next().expect("a service")
+    compiled_with(&yaml, "primary").tables.services.into_values().next().expect("a service").lists
 }
 
 /// Of the endpoints 10.0.0.1 and so on, those with these last numbers.
-fn numbered<T: FromIterator<SocketAddr>>(numbers: &[u8]) -> T {
-    numbers.iter().map(|last| SocketAddr::from(([10, 0, 0, *last], 80))).collect()
+fn numbered<E: From<SocketAddr>, T: FromIterator<E>>(numbers: &[u8]) -> T {
+    numbers.iter().map(|last| E::from(SocketAddr::from(([10, 0, 0, *last], 80)))).collect()
 }
 
 const READY: &str = "ready: true";
@@ -148,17 +150,15 @@ const FAILING: &str = "ready: false, serving: false, terminating: false";
 #[test]
 fn an_endpoint_that_terminates_and_serves_drains() {
     let lists = lists_of(&[READY, LEAVING, LEFT, FAILING, READY]);
-    assert_eq!(lists.internal, numbered::<Vec<_>>(&[1, 5]));
-    assert_eq!(lists.external, lists.internal);
-    assert_eq!(lists.draining, numbered(&[2]));
+    assert_eq!(lists.cluster, numbered::<Weighted, Vec<_>>(&[1, 5]));
+    assert_eq!(lists.draining, numbered::<SocketAddr, BTreeSet<_>>(&[2]));
 }
 
 #[test]
 fn without_ready_endpoints_new_connections_get_those_that_terminate_and_serve() {
     let lists = lists_of(&[FAILING, LEAVING, LEFT, LEAVING]);
-    assert_eq!(lists.internal, numbered::<Vec<_>>(&[2, 4]));
-    assert_eq!(lists.external, lists.internal);
-    assert_eq!(lists.draining, numbered(&[]));
+    assert_eq!(lists.cluster, numbered::<Weighted, Vec<_>>(&[2, 4]));
+    assert_eq!(lists.draining, numbered::<SocketAddr, BTreeSet<_>>(&[]));
     assert_eq!(lists_of(&[FAILING, LEFT]), Lists::default());
 }
 
@@ -166,7 +166,7 @@ fn without_ready_endpoints_new_connections_get_those_that_terminate_and_serve() 
 fn a_service_without_endpoints_has_frontends_all_the_same() {
     let compiled = compiled_with(&WEB.replace("app: web}}", "app: other}}"), "primary");
     assert_eq!(compiled.tables.frontends.len(), 8);
-    assert!(compiled.tables.services.values().all(|lists| lists.internal.is_empty()));
+    assert!(compiled.tables.services.values().all(|service| service.lists.cluster.is_empty()));
 }
 
 /// The addresses of the node at which WEB's node port 30080 is served.
@@ -242,6 +242,7 @@ spec: {podCIDR: 10.244.4.0/24}
     let options = |nodeport_addresses: &str| Options {
         node_name: "node-1".to_owned(),
         nodeport_addresses: nodeport_addresses.parse().expect("addresses"),
+        ..Options::default()
     };
     let reach = reach(&cluster, &options("primary"));
     let primary = NodePortPlaces::Primary(vec!["198.51.100.1".parse().expect("an address")]);
@@ -316,8 +317,6 @@ fn an_address_of_the_node_is_no_cluster_ip() {
 fn other_protocols_and_types_are_left_out() {
     let yaml = service("a", "null", "  clusterIP: 10.96.0.10\n  ports: [{port: 80, protocol: SCTP}]\n");
     assert_eq!(compiled_with(&yaml, "primary").tables, super::Tables::default());
-    let yaml = WEB.replace("type: NodePort", "type: LoadBalancer");
-    assert_eq!(compiled_with(&yaml, "primary").tables, compiled_with(WEB, "primary").tables);
 }
 
 #[test]
@@ -359,7 +358,7 @@ proptest! {
 fn addresses_sort_by_number() {
     let yaml = WEB.replace("10.244.0.12", "10.244.0.9");
     let compiled = compiled_with(&yaml, "primary");
-    let list = &compiled.tables.services.values().next().expect("a service").internal;
-    let addresses: Vec<IpAddr> = list.iter().map(SocketAddr::ip).collect();
+    let list = &compiled.tables.services.values().next().expect("a service").lists.cluster;
+    let addresses: Vec<IpAddr> = list.iter().map(|it| it.endpoint.ip()).collect();
     assert!(addresses.is_sorted(), "{addresses:?}");
 }

@@ -30,7 +30,7 @@ impl Maps {
         }
         for (id, service) in self.services.dump()? {
             contents.services.insert(id, service);
-            for range in [service.internal, service.external] {
+            for range in [service.cluster, service.local] {
                 contents.slots.extend((range.first..).zip(self.slots.range(range.first, range.length)?));
             }
         }

@@ -3,17 +3,20 @@
 use crate::compile::{Family, Frontend};
 use std::net::{IpAddr, SocketAddr};
 use svc_lb_common::{
-    address::{Address, Be16},
+    address::{Address, Be16, Ipv4},
     backend, frontend,
 };
+
+/// The flag of a backend that is in use, the same in both families.
+pub const LIVE: u16 = backend::Backend::<Ipv4>::LIVE;
 
 /// A backend of either family, as a map holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend {
     /// Where it is.
     pub endpoint: SocketAddr,
-    /// Whether it is in use.
-    pub live: bool,
+    /// Bits of [`backend::Backend`]'s constants.
+    pub flags: u16,
     /// The service id it belongs to.
     pub service: u32,
     /// How often the index has changed hands.
@@ -24,7 +27,7 @@ impl<A: Address> From<&backend::Backend<A>> for Backend {
     fn from(backend: &backend::Backend<A>) -> Self {
         Self {
             endpoint: SocketAddr::new(backend.address.to_ip(), backend.port.get()),
-            live: backend.live != 0,
+            flags: backend.flags,
             service: backend.service,
             generation: backend.generation,
         }
@@ -32,12 +35,17 @@ impl<A: Address> From<&backend::Backend<A>> for Backend {
 }
 
 impl Backend {
+    /// Whether it is in use.
+    pub fn is_live(&self) -> bool {
+        self.flags & LIVE != 0
+    }
+
     /// As the map of a family holds it; `None` if it is of the other one.
     pub fn to_map<A: Address>(self) -> Option<backend::Backend<A>> {
         Some(backend::Backend {
             address: A::from_ip(self.endpoint.ip())?,
             port: Be16::new(self.endpoint.port()),
-            live: self.live.into(),
+            flags: self.flags,
             service: self.service,
             generation: self.generation,
         })

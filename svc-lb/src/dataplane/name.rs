@@ -44,7 +44,7 @@ impl ServiceName {
             namespace: text(&self.namespace)?,
             name: text(&self.name)?,
             port: text(&self.port)?,
-            protocol: [Protocol::Tcp, Protocol::Udp].into_iter().find(|it| *it as u16 == self.protocol)?,
+            protocol: Protocol::ALL.into_iter().find(|it| *it as u16 == self.protocol)?,
             family: match self.family {
                 4 => Family::V4,
                 6 => Family::V6,

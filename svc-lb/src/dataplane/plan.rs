@@ -7,11 +7,13 @@
 //! changes last, when no list leads to it any more; of one that drains, when it does so no longer.
 
 use super::{
-    element::{Backend, FrontendKey},
+    element::{Backend, FrontendKey, LIVE},
     name::ServiceName,
     state::{Backends, Entry, State, cursors},
 };
-use crate::compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables};
+use crate::compile::{
+    self, Family, Frontend, FrontendKind, Ownership, Protocol, ServicePort, Tables, TrafficPolicy,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -140,8 +142,8 @@ impl State {
     /// them have been applied.
     pub fn plan(&mut self, tables: &Tables, now: Instant) -> Plan {
         let mut planner = Planner { state: self, now, plan: Plan::default() };
-        for (name, lists) in &tables.services {
-            let result = planner.serve(name, lists);
+        for (name, wanted) in &tables.services {
+            let result = planner.serve(name, wanted);
             planner.plan.refusals.extend(result.err());
         }
         planner.answer(tables);
@@ -165,13 +167,13 @@ struct Numbers {
 
 impl Planner<'_> {
     /// Puts the lists of a service in force.
-    fn serve(&mut self, name: &Arc<ServicePort>, lists: &Lists) -> Result<(), Refusal> {
+    fn serve(&mut self, name: &Arc<ServicePort>, wanted: &compile::Service) -> Result<(), Refusal> {
         if let Some(&id) = self.state.names.get(name) {
-            if self.state.services.get(&id).is_some_and(|entry| entry.holds(lists)) {
+            if self.state.services.get(&id).is_some_and(|entry| entry.holds(wanted)) {
                 return Ok(());
             }
             let mut entry = self.state.services.remove(&id).unwrap_or_default();
-            let result = self.change(id, name, &mut entry, lists);
+            let result = self.change(id, name, &mut entry, wanted);
             self.state.services.insert(id, entry);
             return result;
         }
@@ -181,7 +183,7 @@ impl Planner<'_> {
         let too_many = || Refusal::Services(Arc::clone(name), self.state.limits.services - 1);
         let id = self.state.ids.take(self.now).ok_or_else(too_many)?;
         let mut entry = Entry { name: Some(Arc::clone(name)), ..Entry::default() };
-        if let Err(refusal) = self.change(id, name, &mut entry, lists) {
+        if let Err(refusal) = self.change(id, name, &mut entry, wanted) {
             self.state.ids.give_back(id, self.now);
             return Err(refusal);
         }
@@ -197,10 +199,10 @@ impl Planner<'_> {
         id: u32,
         name: &Arc<ServicePort>,
         entry: &mut Entry,
-        lists: &Lists,
+        wanted: &compile::Service,
     ) -> Result<(), Refusal> {
         let mut numbers = Numbers::default();
-        let (service, indexes) = match self.number(id, name, entry, lists, &mut numbers) {
+        let (service, indexes) = match self.number(id, name, entry, wanted, &mut numbers) {
             Ok(numbered) => numbered,
             Err(refusal) => {
                 self.give_back(numbers);
@@ -215,7 +217,7 @@ impl Planner<'_> {
             self.plan.new.slots.extend((first..).zip(list));
         }
         let kept = |range: SlotRange| {
-            [service.internal, service.external].iter().any(|it| it.length > 0 && it.first == range.first)
+            [service.cluster, service.local].iter().any(|it| it.length > 0 && it.first == range.first)
         };
         for (range, _) in entry.ranges().filter(|(range, _)| !kept(*range)) {
             self.state.slots.give_back(range.first, range.length, self.now);
@@ -224,9 +226,9 @@ impl Planner<'_> {
             self.plan.new.services.push((id, service));
             entry.service = Some(service);
         }
-        let listed = [&lists.internal, &lists.external].into_iter().flatten();
-        let wanted: BTreeSet<&SocketAddr> = listed.chain(&lists.draining).collect();
-        for (endpoint, index) in entry.backends.extract_if(.., |endpoint, _| !wanted.contains(endpoint)) {
+        let mut kept = wanted.lists.usable();
+        kept.extend(&wanted.lists.draining);
+        for (endpoint, index) in entry.backends.extract_if(.., |endpoint, _| !kept.contains(endpoint)) {
             self.remove_backend(id, Some(name), endpoint, index);
         }
         entry.lists = indexes;
@@ -240,12 +242,13 @@ impl Planner<'_> {
         id: u32,
         name: &Arc<ServicePort>,
         entry: &Entry,
-        lists: &Lists,
+        wanted: &compile::Service,
         numbers: &mut Numbers,
     ) -> Result<(Service, [Vec<u32>; 2]), Refusal> {
-        let lists = [&lists.internal, &lists.external];
+        let lists = [&wanted.lists.cluster, &wanted.lists.local]
+            .map(|list| list.iter().map(|it| it.endpoint).collect::<Vec<SocketAddr>>());
         let mut known: BTreeMap<SocketAddr, u32> = BTreeMap::new();
-        for &endpoint in lists.into_iter().flatten() {
+        for &endpoint in lists.iter().flatten() {
             let index = if let Some(&index) = entry.backends.get(&endpoint).or_else(|| known.get(&endpoint)) {
                 index
             } else {
@@ -274,9 +277,9 @@ impl Planner<'_> {
             };
             Ok(SlotRange { first, length, cursor })
         };
-        let internal = range(&lists[0], cursors(id)[0])?;
-        let external = if lists[0] == lists[1] { internal } else { range(&lists[1], cursors(id)[1])? };
-        Ok((Service { internal, external }, lists))
+        let cluster = range(&lists[0], cursors(id)[0])?;
+        let local = if lists[0] == lists[1] { cluster } else { range(&lists[1], cursors(id)[1])? };
+        Ok((service(wanted, cluster, local), lists))
     }
 
     /// Takes back what a refused service was to get.
@@ -292,7 +295,7 @@ impl Planner<'_> {
     /// Writes a backend to an index.
     fn put_backend(&mut self, service: u32, endpoint: SocketAddr, index: u32) {
         let generation = self.state.backends_of(endpoint).next_generation(index);
-        let backend = Backend { endpoint, live: true, service, generation };
+        let backend = Backend { endpoint, flags: LIVE, service, generation };
         self.plan.new.backends.push((index, backend));
     }
 
@@ -302,7 +305,7 @@ impl Planner<'_> {
         let backends = self.state.backends_of(endpoint);
         backends.indexes.give_back(index, self.now);
         let generation = backends.next_generation(index);
-        let backend = Backend { endpoint, live: false, service, generation };
+        let backend = Backend { endpoint, flags: 0, service, generation };
         self.plan.gone.backends.push((index, backend));
     }
 
@@ -314,7 +317,9 @@ impl Planner<'_> {
             let Some(&service) = self.state.names.get(&target.service) else { continue };
             let flags = match target.kind {
                 FrontendKind::ClusterIp => 0,
-                FrontendKind::NodePort => frontend::Frontend::EXTERNAL,
+                FrontendKind::NodePort | FrontendKind::LoadBalancer | FrontendKind::ExternalIp => {
+                    frontend::Frontend::EXTERNAL
+                }
             };
             match self.put_frontend(place.into(), frontend::Frontend { service, flags }) {
                 Ok(()) => wanted += 1,
@@ -323,7 +328,8 @@ impl Planner<'_> {
         }
         for (&address, ownership) in &tables.addresses {
             let flags = match ownership {
-                Ownership::Virtual => frontend::Frontend::VIRTUAL,
+                Ownership::ClusterIp => frontend::Frontend::VIRTUAL,
+                Ownership::External => frontend::Frontend::VIRTUAL | frontend::Frontend::EXTERNAL,
                 Ownership::Node => 0,
             };
             let key = FrontendKey::of_address(address);
@@ -396,6 +402,22 @@ impl Planner<'_> {
         for (index, backend) in std::mem::take(&mut self.state.strays) {
             self.remove_backend(backend.service, None, backend.endpoint, index);
         }
+    }
+}
+
+/// A service as the maps hold it.
+fn service(wanted: &compile::Service, cluster: SlotRange, local: SlotRange) -> Service {
+    let policies = [
+        (wanted.internal_policy, Service::INTERNAL_LOCAL),
+        (wanted.external_policy, Service::EXTERNAL_LOCAL),
+    ];
+    let local_policies = policies.into_iter().filter(|(policy, _)| *policy == TrafficPolicy::Local);
+    Service {
+        cluster,
+        local,
+        affinity_timeout: wanted.affinity_timeout,
+        algorithm: wanted.algorithm as u16,
+        flags: local_policies.map(|(_, flag)| flag).sum(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     element::{Backend, FrontendKey},
     index::{Indexes, Ranges},
 };
-use crate::compile::{Family, Lists, ServicePort};
+use crate::compile::{self, Family, ServicePort, Weighted};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
@@ -112,12 +112,13 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Whether the maps hold exactly these lists for it, and no backend besides that need not be there.
-    pub fn holds(&self, lists: &Lists) -> bool {
-        let same = |(held, wanted): (&Vec<u32>, &Vec<SocketAddr>)| {
-            held.iter().map(Some).eq(wanted.iter().map(|endpoint| self.backends.get(endpoint)))
+    pub fn holds(&self, wanted: &compile::Service) -> bool {
+        let lists = &wanted.lists;
+        let same = |(held, wanted): (&Vec<u32>, &Vec<Weighted>)| {
+            held.iter().map(Some).eq(wanted.iter().map(|it| self.backends.get(&it.endpoint)))
         };
         self.service.is_some()
-            && self.lists.iter().zip([&lists.internal, &lists.external]).all(same)
+            && self.lists.iter().zip([&lists.cluster, &lists.local]).all(same)
             && self.unlisted.iter().all(|endpoint| lists.draining.contains(endpoint))
     }
 
@@ -132,8 +133,8 @@ impl Entry {
     /// empty one not at all.
     pub fn ranges(&self) -> impl Iterator<Item = (SlotRange, &[u32])> {
         let ranges = self.service.into_iter().flat_map(|service| {
-            let shared = service.internal == service.external;
-            [Some(service.internal), (!shared).then_some(service.external)]
+            let shared = service.cluster == service.local;
+            [Some(service.cluster), (!shared).then_some(service.local)]
         });
         let lists = self.lists.iter().map(Vec::as_slice);
         ranges
@@ -199,23 +200,23 @@ impl State {
         slots: &BTreeMap<u32, u32>,
         now: Instant,
     ) -> Option<[Vec<u32>; 2]> {
-        let Service { internal, external } = *service;
+        let Service { cluster, local, .. } = *service;
         let read = |range: SlotRange| {
             let end = range.first.checked_add(range.length)?;
             let list: Vec<u32> = slots.range(range.first..end).map(|(_, backend)| *backend).collect();
             (list.len() == range.length as usize).then_some(list)
         };
-        let lists = [read(internal)?, read(external)?];
-        let shared = internal == external;
-        if internal.cursor != cursors(id)[0] || external.cursor != cursors(id)[usize::from(!shared)] {
+        let lists = [read(cluster)?, read(local)?];
+        let shared = cluster == local;
+        if cluster.cursor != cursors(id)[0] || local.cursor != cursors(id)[usize::from(!shared)] {
             return None;
         }
         let mut claim = |range: SlotRange| range.length == 0 || self.slots.claim(range.first, range.length);
-        if !claim(internal) {
+        if !claim(cluster) {
             return None;
         }
-        if !shared && !claim(external) {
-            self.slots.give_back(internal.first, internal.length, now);
+        if !shared && !claim(local) {
+            self.slots.give_back(cluster.first, cluster.length, now);
             return None;
         }
         Some(lists)
@@ -223,7 +224,7 @@ impl State {
 
     fn adopt_backends(&mut self, found: &[Backend], family: Family, now: Instant) {
         let mut live = BTreeSet::new();
-        for (index, backend) in (0..).zip(found).filter(|(_, backend)| backend.live) {
+        for (index, backend) in (0..).zip(found).filter(|(_, backend)| backend.is_live()) {
             live.insert(index);
             match self.services.get_mut(&backend.service) {
                 Some(entry) if !entry.backends.contains_key(&backend.endpoint) => {

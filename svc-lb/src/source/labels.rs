@@ -13,6 +13,9 @@ pub const SERVICE_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// On an EndpointSlice: its Service is headless, so proxies do not look at it.
 pub const HEADLESS: &str = "service.kubernetes.io/headless";
 
+/// On a Node: the zone that it is in.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// Whether an object carries a label, with whatever value.
 pub fn has(object: &impl Metadata<Ty = ObjectMeta>, label: &str) -> bool {
     object.metadata().labels.as_ref().is_some_and(|labels| labels.contains_key(label))

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    compile::{Lists, Protocol, Target},
+    compile::{Lists, Protocol, Target, Weighted},
     dataplane::{
         index::GRACE,
         state::{Contents, Limits},
@@ -58,8 +58,8 @@ impl Sink for Run<'_> {
             let family = Family::of(backend.endpoint.ip());
             let fresh = model.generations.insert((family, *index, backend.generation));
             assert!(fresh, "{family} backend {index} has its generation for the second time: {backend:?}");
-            assert!(backend.live || model.waited, "a program may still choose {backend:?}");
-            if backend.live {
+            assert!(backend.is_live() || model.waited, "a program may still choose {backend:?}");
+            if backend.is_live() {
                 let last = model.backends_in_force.get(&(family, *index));
                 assert!(
                     last.is_none_or(|last| now - *last >= GRACE),
@@ -200,13 +200,13 @@ impl Model {
         let before = self.destinations();
         let moving = self.contents.frontends.iter().filter_map(|(key, frontend)| {
             let name = self.contents.names.get(&frontend.service)?.as_ref()?;
-            tables.services.get(name).map(|lists| (*key, listed(lists)))
+            tables.services.get(name).map(|service| (*key, listed(&service.lists)))
         });
         let moving = moving.collect();
         let mut kept = self.live();
         kept.retain(|(name, endpoint), _| {
-            tables.services.get(name).is_some_and(|lists| {
-                listed(lists).concat().contains(endpoint) || lists.draining.contains(endpoint)
+            tables.services.get(name).is_some_and(|service| {
+                service.lists.usable().contains(endpoint) || service.lists.draining.contains(endpoint)
             })
         });
         let watch = Some(Watch { before, moving, kept, wanted: destinations(tables) });
@@ -215,13 +215,13 @@ impl Model {
 
     fn remember(&mut self, now: Instant) {
         for service in self.contents.services.values() {
-            for range in [service.internal, service.external] {
+            for range in [service.cluster, service.local] {
                 self.slots_in_force.extend((range.first..range.first + range.length).map(|slot| (slot, now)));
             }
         }
         for family in [Family::V4, Family::V6] {
             let backends = (0..).zip(self.contents.backends.of(family));
-            let live = backends.filter(|(_, backend)| backend.live);
+            let live = backends.filter(|(_, backend)| backend.is_live());
             self.backends_in_force.extend(live.map(|(index, _)| ((family, index), now)));
         }
     }
@@ -238,7 +238,7 @@ impl Model {
                 let backend = |slot| {
                     let index = self.contents.slots[&slot];
                     let backend = self.contents.backends.of(key.family())[index as usize];
-                    assert!(backend.live, "{key:?} leads to a removed backend: {backend:?}");
+                    assert!(backend.is_live(), "{key:?} leads to a removed backend: {backend:?}");
                     assert_eq!(
                         backend.service, frontend.service,
                         "{key:?}: {backend:?} is another service's"
@@ -247,7 +247,7 @@ impl Model {
                 };
                 slots.map(backend).collect()
             };
-            (*key, ([list(service.internal), list(service.external)], frontend.flags))
+            (*key, ([list(service.cluster), list(service.local)], frontend.flags))
         };
         self.contents.frontends.iter().map(follow).collect()
     }
@@ -256,7 +256,8 @@ impl Model {
     fn live(&self) -> Live {
         let mut live = Live::new();
         for family in [Family::V4, Family::V6] {
-            let backends = (0..).zip(self.contents.backends.of(family)).filter(|(_, backend)| backend.live);
+            let backends =
+                (0..).zip(self.contents.backends.of(family)).filter(|(_, backend)| backend.is_live());
             live.extend(backends.filter_map(|(index, backend)| {
                 let name = self.contents.names.get(&backend.service)?.as_ref()?;
                 Some(((Arc::clone(name), backend.endpoint), (index, backend.generation)))
@@ -274,10 +275,10 @@ impl Model {
         let mut live = self.live();
         let families = [Family::V4, Family::V6];
         let in_use = families.iter().flat_map(|family| self.contents.backends.of(*family));
-        assert_eq!(in_use.filter(|backend| backend.live).count(), live.len());
+        assert_eq!(in_use.filter(|backend| backend.is_live()).count(), live.len());
         // A backend that drains is there only if it was before.
-        live.retain(|(name, endpoint), _| !tables.services[name].draining.contains(endpoint));
-        let endpoints = |(name, lists): (&Arc<ServicePort>, &Lists)| {
+        live.retain(|(name, endpoint), _| !tables.services[name].lists.draining.contains(endpoint));
+        let endpoints = |(name, compile::Service { lists, .. }): (&Arc<ServicePort>, &compile::Service)| {
             let endpoints: BTreeSet<_> = listed(lists).concat().into_iter().collect();
             let endpoints = endpoints.difference(&lists.draining);
             endpoints.map(|endpoint| (Arc::clone(name), *endpoint)).collect::<Vec<_>>()
@@ -288,18 +289,18 @@ impl Model {
 
 /// What new connections get.
 fn listed(lists: &Lists) -> [Vec<SocketAddr>; 2] {
-    [lists.internal.clone(), lists.external.clone()]
+    [&lists.cluster, &lists.local].map(|list| list.iter().map(|it| it.endpoint).collect())
 }
 
 /// Where the tables want every frontend to lead.
 fn destinations(tables: &Tables) -> BTreeMap<FrontendKey, Destination> {
     let frontends = tables.frontends.iter().map(|(place, target)| {
-        let lists = listed(&tables.services[&target.service]);
+        let lists = listed(&tables.services[&target.service].lists);
         let external = target.kind == FrontendKind::NodePort;
         (place.into(), (lists, if external { frontend::Frontend::EXTERNAL } else { 0 }))
     });
     let addresses = tables.addresses.iter().map(|(address, ownership)| {
-        let flags = if *ownership == Ownership::Virtual { frontend::Frontend::VIRTUAL } else { 0 };
+        let flags = if *ownership == Ownership::ClusterIp { frontend::Frontend::VIRTUAL } else { 0 };
         (FrontendKey::of_address(*address), (Default::default(), flags))
     });
     frontends.chain(addresses).collect()
@@ -330,17 +331,18 @@ fn virtual_address(family: Family, number: u8) -> IpAddr {
 }
 
 /// A service of the given number with lists of endpoints, and a frontend of its own.
-fn add(tables: &mut Tables, number: usize, internal: &[u8], external: &[u8], kind: FrontendKind) {
+fn add(tables: &mut Tables, number: usize, cluster: &[u8], local: &[u8], kind: FrontendKind) {
     let name = name(number);
-    let endpoints = |list: &[u8]| list.iter().map(|it| endpoint(name.family, *it)).collect();
-    let (internal, external) = (endpoints(internal), endpoints(external));
-    let lists = Lists { internal, external, draining: BTreeSet::new() };
+    let weighted = |list: &[u8]| list.iter().map(|it| Weighted::from(endpoint(name.family, *it))).collect();
+    let (cluster, local) = (weighted(cluster), weighted(local));
+    let lists = Lists { cluster, local, ..Lists::default() };
+    let service = compile::Service { lists, ..compile::Service::default() };
     let place =
         Frontend { address: virtual_address(name.family, number as u8), port: 80, protocol: Protocol::Tcp };
-    let ownership = if kind == FrontendKind::ClusterIp { Ownership::Virtual } else { Ownership::Node };
+    let ownership = if kind == FrontendKind::ClusterIp { Ownership::ClusterIp } else { Ownership::Node };
     tables.addresses.insert(place.address, ownership);
     tables.frontends.insert(place, Target { service: Arc::clone(&name), kind });
-    tables.services.insert(name, lists);
+    tables.services.insert(name, service);
 }
 
 fn service(tables: &mut Tables, number: usize, endpoints: &[u8]) {
@@ -350,7 +352,7 @@ fn service(tables: &mut Tables, number: usize, endpoints: &[u8]) {
 /// Has some endpoints of a service drain.
 fn drain(tables: &mut Tables, number: usize, endpoints: &[u8]) {
     let name = name(number);
-    let lists = tables.services.get_mut(&name).unwrap();
+    let lists = &mut tables.services.get_mut(&name).unwrap().lists;
     lists.draining = endpoints.iter().map(|it| endpoint(name.family, *it)).collect();
 }
 
@@ -404,7 +406,7 @@ fn ids_indexes_and_cursors_stay() {
     assert_eq!(state.names[&name(1)], id);
     let after = &state.services[&id];
     assert_eq!(after.backends, before.backends);
-    assert_eq!(after.service.unwrap().internal.cursor, before.service.unwrap().internal.cursor);
+    assert_eq!(after.service.unwrap().cluster.cursor, before.service.unwrap().cluster.cursor);
 }
 
 #[test]
@@ -414,16 +416,16 @@ fn equal_lists_share_slots_and_cursor_and_others_do_not() {
     service(&mut tables, 1, &[1, 2]);
     sync(&mut state, &mut model, &tables, now);
     let held = state.services[&1].service.unwrap();
-    assert_eq!(held.internal, held.external);
+    assert_eq!(held.cluster, held.local);
     add(&mut tables, 1, &[1, 2], &[1], FrontendKind::NodePort);
     sync(&mut state, &mut model, &tables, now);
     let changed = state.services[&1].service.unwrap();
-    assert_eq!(changed.internal, held.internal, "a list that did not change keeps its slots");
-    assert_ne!(changed.external.cursor, held.internal.cursor);
+    assert_eq!(changed.cluster, held.cluster, "a list that did not change keeps its slots");
+    assert_ne!(changed.local.cursor, held.cluster.cursor);
     add(&mut tables, 1, &[], &[], FrontendKind::NodePort);
     sync(&mut state, &mut model, &tables, now);
     let empty = state.services[&1].service.unwrap();
-    assert_eq!((empty.internal.length, empty.external.length), (0, 0));
+    assert_eq!((empty.cluster.length, empty.local.length), (0, 0));
 }
 
 #[test]
@@ -439,7 +441,7 @@ fn the_new_list_is_in_force_before_the_removed_backend_changes() {
     for death in 0..=plan.writes() {
         let mut model = Model { contents: model.contents.clone(), ..Model::default() };
         let _ = model.apply(&plan, &tables, now + GRACE, death);
-        let in_force = model.contents.services[&1].internal.length == 1;
+        let in_force = model.contents.services[&1].cluster.length == 1;
         let backend = model.contents.backends.v4[removed];
         assert!(in_force || backend.generation == generation, "after {death} writes");
     }
@@ -619,7 +621,7 @@ proptest! {
                 2 => drop(contents.slots.values_mut().nth(place).map(|slot| *slot = value)),
                 3 => drop(contents.backends.v4.get_mut(place).map(|backend| backend.service = value)),
                 4 => drop(contents.frontends.values_mut().nth(place).map(|it| it.service = value)),
-                _ => drop(contents.services.values_mut().nth(place).map(|it| it.external.first = value)),
+                _ => drop(contents.services.values_mut().nth(place).map(|it| it.local.first = value)),
             }
         }
         let generations = model.generations;

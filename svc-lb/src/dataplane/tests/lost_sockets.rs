@@ -2,7 +2,7 @@
 
 use super::{add, in_namespaces, keep_with_socket, open, tables};
 use crate::{
-    compile::{Family, Lists, Protocol, ServicePort, Tables},
+    compile::{Family, Protocol, Service, ServicePort, Tables},
     dataplane::Dataplane,
 };
 use std::{
@@ -25,7 +25,7 @@ fn with_dns(endpoints: &[&str]) -> Tables {
         family: Family::V4,
     });
     let list: Vec<_> = endpoints.iter().map(|it| it.parse().expect("an endpoint")).collect();
-    tables.services.insert(service, Lists { internal: list.clone(), external: list, ..Lists::default() });
+    tables.services.insert(service, Service::from(list));
     tables
 }
 

@@ -12,7 +12,7 @@ use super::{
     syscall::{Access, RawMap},
 };
 use crate::{
-    compile::{Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target},
+    compile::{Family, Frontend, FrontendKind, Ownership, Protocol, Service, ServicePort, Tables, Target},
     options::XdpMode,
 };
 use nix::{
@@ -57,6 +57,7 @@ fn options(pin_dir: &Path) -> Options {
         timeouts: Timeouts::default(),
         snat_ports: PortRange { first: 10000, last: 29999 },
         external_cluster_ips: false,
+        own_ranges: Vec::new(),
     }
 }
 
@@ -86,9 +87,8 @@ fn add(tables: &mut Tables, name: &str, cluster_ip: &str, endpoints: &[&str]) {
     let address: IpAddr = cluster_ip.parse().expect("an address");
     let service = service(name, Family::of(address));
     let list: Vec<_> = endpoints.iter().map(|it| it.parse().expect("an endpoint")).collect();
-    let lists = Lists { internal: list.clone(), external: list, ..Lists::default() };
-    tables.services.insert(Arc::clone(&service), lists);
-    tables.addresses.insert(address, Ownership::Virtual);
+    tables.services.insert(Arc::clone(&service), Service::from(list));
+    tables.addresses.insert(address, Ownership::ClusterIp);
     let place = Frontend { address, port: 80, protocol: Protocol::Tcp };
     let target = Target { service: Arc::clone(&service), kind: FrontendKind::ClusterIp };
     tables.frontends.insert(place, target);

@@ -41,7 +41,7 @@ fn what_is_synced_is_in_the_pinned_maps_for_both_families() {
             v4.frontends.iter().map(|it| (it.address.to_string(), it.port, it.kind)).collect::<Vec<_>>(),
             [("10.96.0.1".to_owned(), 80, Kind::ClusterIp), ("192.0.2.1".to_owned(), 30080, Kind::NodePort)]
         );
-        assert!(v4.backends.iter().all(|it| it.internal && it.external && it.port == 8080));
+        assert!(v4.backends.iter().all(|it| it.cluster && it.port == 8080));
         assert_eq!(v6.family, "IPv6");
         assert_eq!(endpoints(pin_dir)["default/web:http IPv6"], ["[fd00::1]:8080", "[fd00::2]:8080"]);
     });
@@ -83,10 +83,10 @@ fn a_backend_that_drains_is_shown_until_it_is_gone_over_a_restart_too() {
         let mut draining = tables();
         add(&mut draining, "web", "10.96.0.1", &["10.0.0.1:8080", "10.0.0.3:8080"]);
         let gone = draining.clone();
-        let lists = draining.services.get_mut(&service("web", Family::V4)).expect("the service");
-        lists.draining.insert("10.0.0.2:8080".parse().expect("an endpoint"));
+        let service = draining.services.get_mut(&service("web", Family::V4)).expect("the service");
+        service.lists.draining.insert("10.0.0.2:8080".parse().expect("an endpoint"));
         dataplane.sync(&draining).expect("a sync");
-        let leaving = Backend { internal: false, external: false, draining: true, ..before[1].clone() };
+        let leaving = Backend { cluster: false, draining: true, ..before[1].clone() };
         assert_eq!(backends(), [before[0].clone(), before[2].clone(), leaving]);
 
         let mut next = open(pin_dir);

@@ -29,8 +29,8 @@ pub struct Service {
     pub family: String,
     /// By address and port.
     pub frontends: Vec<Frontend>,
-    /// In the order in which they are chosen: those for sources inside the cluster, then those for
-    /// sources outside alone, then those that drain.
+    /// In the order in which they are chosen: those of the traffic policy `Cluster`, then those of the
+    /// policy `Local` alone, then those that drain.
     pub backends: Vec<Backend>,
     /// What was counted for it.
     pub counters: Counters,
@@ -68,10 +68,10 @@ pub struct Backend {
     pub index: u32,
     /// The generation of the index.
     pub generation: u32,
-    /// Whether sources inside the cluster get it.
-    pub internal: bool,
-    /// Whether sources outside the cluster get it.
-    pub external: bool,
+    /// Whether connections get it under the traffic policy `Cluster`.
+    pub cluster: bool,
+    /// Whether connections get it under the traffic policy `Local`.
+    pub local: bool,
     /// Whether no new connection gets it, and those that it has go on.
     pub draining: bool,
 }
@@ -165,7 +165,7 @@ fn frontends(contents: &Contents) -> BTreeMap<u32, Vec<Frontend>> {
 fn live_backends(contents: &Contents) -> BTreeMap<(Family, u32), Vec<Backend>> {
     let mut live: BTreeMap<_, Vec<Backend>> = BTreeMap::new();
     for family in [Family::V4, Family::V6] {
-        let backends = (0..).zip(contents.backends.of(family)).filter(|(_, backend)| backend.live);
+        let backends = (0..).zip(contents.backends.of(family)).filter(|(_, backend)| backend.is_live());
         for (index, found) in backends {
             let backend = backend(found.endpoint, index, found.generation);
             live.entry((family, found.service)).or_default().push(backend);
@@ -186,7 +186,7 @@ fn with_draining(mut listed: Vec<Backend>, live: Vec<Backend>) -> Vec<Backend> {
 fn listed_backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend> {
     let Some(service) = contents.services.get(&id) else { return Vec::new() };
     let mut backends: Vec<Backend> = Vec::new();
-    let mut list = |range: SlotRange, external: bool| {
+    let mut list = |range: SlotRange, local: bool| {
         let end = range.first.saturating_add(range.length);
         for (_, &index) in contents.slots.range(range.first..end) {
             let known = backends.iter().position(|backend| backend.index == index);
@@ -197,15 +197,15 @@ fn listed_backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend>
                 backends.push(backend(endpoint, index, generation));
             }
             let backend = &mut backends[position];
-            *(if external { &mut backend.external } else { &mut backend.internal }) = true;
+            *(if local { &mut backend.local } else { &mut backend.cluster }) = true;
         }
     };
-    list(service.internal, false);
-    list(service.external, true);
+    list(service.cluster, false);
+    list(service.local, true);
     backends
 }
 
 fn backend(endpoint: SocketAddr, index: u32, generation: u32) -> Backend {
     let (address, port) = (endpoint.ip(), endpoint.port());
-    Backend { address, port, index, generation, internal: false, external: false, draining: false }
+    Backend { address, port, index, generation, cluster: false, local: false, draining: false }
 }

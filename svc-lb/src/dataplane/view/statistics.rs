@@ -34,12 +34,14 @@ pub struct Finished {
     pub rejected: u64,
     /// Dropped.
     pub dropped: u64,
+    /// ICMP echo requests, answered.
+    pub echoed: u64,
 }
 
 impl From<ProgramCounters> for Finished {
     fn from(counters: ProgramCounters) -> Self {
-        let ProgramCounters { forwarded, replied, rejected, dropped } = counters;
-        Self { forwarded, replied, rejected, dropped }
+        let ProgramCounters { forwarded, replied, rejected, dropped, echoed } = counters;
+        Self { forwarded, replied, rejected, dropped, echoed }
     }
 }
 
@@ -83,7 +85,7 @@ fn family<A: FamilyNames>(
     flows: usize,
     new_flows: usize,
 ) -> Result<[(String, Fill); 4], MapError> {
-    let live = maps.backends()?.iter().filter(|backend| backend.live).count();
+    let live = maps.backends()?.iter().filter(|backend| backend.is_live()).count();
     Ok([
         (format!("flows_{family}"), fill(flows, &maps.flows)),
         (format!("new_flows_{family}"), fill(new_flows, &maps.new_flows)),

@@ -3,7 +3,7 @@
 
 use super::{Closer, pass::close_lost};
 use crate::{
-    compile::{Family, Lists, Protocol, ServicePort, Tables},
+    compile::{Family, Protocol, Service, ServicePort, Tables},
     dataplane::{
         Dataplane,
         tests::{in_namespaces, keep_with_socket, open},
@@ -55,7 +55,7 @@ fn tables(endpoints: &[&str]) -> Tables {
         });
         let endpoints = endpoints.iter().map(|text| address(text));
         let list: Vec<_> = endpoints.filter(|endpoint| Family::of(endpoint.ip()) == family).collect();
-        tables.services.insert(service, Lists { internal: list.clone(), external: list, ..Lists::default() });
+        tables.services.insert(service, Service::from(list));
     }
     tables
 }

@@ -116,15 +116,6 @@ fn what_is_no_object_is_an_error() {
 }
 
 #[test]
-fn what_is_not_served_yet_is_a_warning_of_its_own() {
-    let reading = read_text("x", &format!("{SERVICE}  ports: [{{port: 80, protocol: SCTP}}]\n"));
-    assert_eq!(reading.findings.len(), 1);
-    for finding in reading.findings {
-        assert!(finding.unserved && finding.severity == Severity::Warning, "{finding}");
-    }
-}
-
-#[test]
 fn what_no_proxy_serves_is_told() {
     for spec in ["  type: ExternalName\n  externalName: a.b\n", "  clusterIP: None\n"] {
         assert_finding(&format!("{SERVICE}{spec}"), "6:", "note");
