@@ -9,6 +9,7 @@ use crate::{
     compile::{self, compile, node_addresses, reach},
     dataplane::{Dataplane, MapError, Swept, view},
     health::Health,
+    health_check::HealthChecks,
     metrics::Metrics,
     node::{
         Closer, Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges,
@@ -78,6 +79,8 @@ pub struct Tools {
     pub probes: Option<Probes>,
     /// What `/healthz` answers.
     pub health: Health,
+    /// What load balancers ask for by Service.
+    pub health_checks: HealthChecks,
     /// What `/metrics` answers.
     pub metrics: Metrics,
 }
@@ -232,6 +235,7 @@ impl Agent {
     /// Mends what others may have done to the programs and to the kernel's settings.
     pub fn mend(&mut self) {
         self.attach();
+        self.tools.health_checks.mend();
         self.conclude();
     }
 
@@ -326,6 +330,7 @@ impl Agent {
             }
         };
 
+        self.tools.health_checks.serve(&compiled.health_checks, &compiled.nodeport_addresses);
         let addresses = node_addresses(&joined.cluster, &self.facts, &self.options.compile.node_name);
         let addresses: Vec<IpAddr> = addresses.iter().collect();
         if roles_changed || self.node_addresses.as_ref() != Some(&addresses) {
@@ -420,6 +425,7 @@ impl Agent {
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
         wrong.extend(self.exhaustion.finding(self.options.ports.snat));
         wrong.extend(self.tools.sockets.problem());
+        wrong.extend(self.tools.health_checks.problems());
         wrong.extend(self.tools.probes.as_ref().and_then(Probes::problem).map(str::to_owned));
         let missing = self.options.roles.missing_uplinks(&self.facts.interfaces);
         wrong.extend(missing.map(|name| format!("--uplink {name}: there is no such interface")));
