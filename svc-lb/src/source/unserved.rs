@@ -31,6 +31,5 @@ pub fn unserved(service: &Service, problems: &mut Vec<Problem>) {
             "it has no address; its name leads straight to the endpoints",
             "there is nothing for svc-lb to serve",
         ));
-        return;
     }
 }
