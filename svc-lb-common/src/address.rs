@@ -86,6 +86,9 @@ pub trait Address: Pod + Eq + Default + core::fmt::Debug + Send + Sync {
     /// The words mixed into one, for a hash.
     fn mix(self) -> u32;
 
+    /// The bits that a netmask has.
+    fn masked(self, mask: Self) -> Self;
+
     /// As the standard library's address.
     fn to_ip(self) -> IpAddr;
 
@@ -116,6 +119,11 @@ impl Address for Ipv4 {
     #[inline(always)]
     fn mix(self) -> u32 {
         self.0
+    }
+
+    #[inline(always)]
+    fn masked(self, mask: Self) -> Self {
+        Self(self.0 & mask.0)
     }
 
     fn to_ip(self) -> IpAddr {
@@ -149,6 +157,12 @@ impl Address for Ipv6 {
     fn mix(self) -> u32 {
         let [a, b, c, d] = self.0;
         a ^ b.rotate_left(7) ^ c.rotate_left(13) ^ d.rotate_left(21)
+    }
+
+    #[inline(always)]
+    fn masked(self, mask: Self) -> Self {
+        let word = |index: usize| self.0[index] & mask.0[index];
+        Self([word(0), word(1), word(2), word(3)])
     }
 
     fn to_ip(self) -> IpAddr {

@@ -1,7 +1,7 @@
 //! What is settled when the programs are loaded: constants to the verifier, so that what is off
 //! costs nothing.
 
-use crate::flow::Timeouts;
+use crate::{address::AddressPair, flow::Timeouts};
 use bytemuck::{Pod, Zeroable};
 
 /// The read-only global `CONFIG` of the programs.
@@ -25,9 +25,19 @@ pub struct Config {
     pub snat_last_port: u16,
     /// 1: ClusterIPs are served to sources that come in by an uplink (`--external-cluster-ips`).
     pub external_cluster_ips: u32,
+    /// 1: what is for an address of the service ranges that no Service has is dropped
+    /// (`--service-cluster-ip-range` was given).
+    pub drop_unallocated: u32,
+    /// The first address of the service range of each family.
+    pub service_networks: AddressPair,
+    /// The netmask of each; of a family without a range all zero, with a network that is not, so that no
+    /// address is in it.
+    pub service_masks: AddressPair,
+    /// 0.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 64);
+const _: () = assert!(size_of::<Config>() == 136);
 
 impl Config {
     /// [`Config::seconds_per_jiffy`] of a kernel that ticks this many times a second (`CONFIG_HZ`).
@@ -47,6 +57,10 @@ impl Default for Config {
             snat_first_port: 10000,
             snat_last_port: 29999,
             external_cluster_ips: 0,
+            drop_unallocated: 0,
+            service_networks: AddressPair::default(),
+            service_masks: AddressPair::default(),
+            padding: 0,
         }
     }
 }

@@ -36,9 +36,11 @@ pub struct ProgramCounters {
     pub rejected: u64,
     /// Packets that this program dropped.
     pub dropped: u64,
+    /// ICMP echo requests that this program answered.
+    pub echoed: u64,
 }
 
-const _: () = assert!(size_of::<ProgramCounters>() == 32);
+const _: () = assert!(size_of::<ProgramCounters>() == 40);
 
 /// The programs that serve clients; the index into `PROGRAMS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +154,8 @@ pub enum DropReason {
     Unroutable = 5,
     /// The kernel refused to change the packet.
     RewriteFailed = 6,
-    /// A TCP RST to a virtual address that belongs to no flow: there is nothing to answer.
+    /// A TCP RST, or an SCTP ABORT or SHUTDOWN COMPLETE, to a virtual address that belongs to no flow: there
+    /// is nothing to answer.
     StrayReset = 7,
     /// It is longer than the way takes, and of a kind that is never answered with an error.
     TooLong = 8,
@@ -162,11 +165,13 @@ pub enum DropReason {
     NoLocalEndpoint = 10,
     /// It is for an address of `--service-cluster-ip-range` that no Service has.
     UnallocatedClusterIp = 11,
+    /// It is the first fragment of an SCTP packet whose ports change: its checksum cannot be corrected.
+    SctpFragment = 12,
 }
 
 impl DropReason {
     /// All of them, in the order of their indexes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClusterIpFromUplink,
         Self::NoSourcePort,
         Self::FlowTableFull,
@@ -179,6 +184,7 @@ impl DropReason {
         Self::SourceNotAllowed,
         Self::NoLocalEndpoint,
         Self::UnallocatedClusterIp,
+        Self::SctpFragment,
     ];
 
     /// The name in `status`.
@@ -196,6 +202,7 @@ impl DropReason {
             Self::SourceNotAllowed => "source-not-allowed",
             Self::NoLocalEndpoint => "no-local-endpoint",
             Self::UnallocatedClusterIp => "unallocated-cluster-ip",
+            Self::SctpFragment => "sctp-fragment",
         }
     }
 }

@@ -10,6 +10,8 @@ use bytemuck::{Pod, Zeroable};
 pub const TCP: u16 = 6;
 /// IP protocol number of UDP.
 pub const UDP: u16 = 17;
+/// IP protocol number of SCTP, whose chunks count as flags of TCP: [`sctp::flags`](crate::sctp::flags).
+pub const SCTP: u16 = 132;
 
 /// The kind of hook that a packet passes. It is part of the flow's key: a spoofed packet from an
 /// uplink never meets a flow of a pod.
@@ -175,15 +177,15 @@ pub struct State(pub u32);
 impl State {
     /// The backend answered.
     pub const REPLIED: u32 = 1 << 0;
-    /// The client went on after the answer, which over TCP it acknowledged: both sides are there.
+    /// The client went on after the answer, which over TCP and SCTP it acknowledged: both sides are there.
     pub const ESTABLISHED: u32 = 1 << 1;
-    /// TCP: the client sent FIN.
+    /// TCP, SCTP: the client sent FIN.
     pub const FIN_FORWARD: u32 = 1 << 2;
-    /// TCP: the backend sent FIN.
+    /// TCP, SCTP: the backend sent FIN.
     pub const FIN_REPLY: u32 = 1 << 3;
-    /// TCP: the client sent RST, and nothing since.
+    /// TCP, SCTP: the client sent RST, and nothing since.
     pub const RST_FORWARD: u32 = 1 << 4;
-    /// TCP: the backend sent RST, and nothing since.
+    /// TCP, SCTP: the backend sent RST, and nothing since.
     pub const RST_REPLY: u32 = 1 << 5;
 
     /// Whether a bit is set.
@@ -198,10 +200,10 @@ impl State {
         let mut state = self.0;
         if reply {
             state |= Self::REPLIED;
-        } else if self.has(Self::REPLIED) && (protocol != TCP || flags.has(TcpFlags::ACK)) {
+        } else if self.has(Self::REPLIED) && (protocol == UDP || flags.has(TcpFlags::ACK)) {
             state |= Self::ESTABLISHED;
         }
-        if protocol != TCP {
+        if protocol == UDP {
             return Self(state);
         }
         let (fin, rst) =
@@ -218,7 +220,7 @@ impl State {
         Self(state)
     }
 
-    /// TCP: nothing more is to be expected, so that a SYN is a new connection.
+    /// TCP, SCTP: nothing more is to be expected, so that a SYN is a new connection. UDP never is.
     #[inline(always)]
     pub const fn is_closed(self) -> bool {
         let both = Self::FIN_FORWARD | Self::FIN_REPLY;
@@ -228,9 +230,16 @@ impl State {
     /// What the flow's timeout depends on.
     #[inline(always)]
     pub const fn phase(self, protocol: u16) -> Phase {
-        if protocol != TCP {
-            return if self.has(Self::REPLIED) { Phase::UdpStream } else { Phase::Udp };
+        match protocol {
+            UDP if self.has(Self::REPLIED) => Phase::UdpStream,
+            UDP => Phase::Udp,
+            SCTP => self.sctp_phase(),
+            _ => self.tcp_phase(),
         }
+    }
+
+    #[inline(always)]
+    const fn tcp_phase(self) -> Phase {
         if self.has(Self::RST_FORWARD | Self::RST_REPLY) {
             Phase::TcpClose
         } else if self.is_closed() {
@@ -246,11 +255,28 @@ impl State {
         }
     }
 
+    #[inline(always)]
+    const fn sctp_phase(self) -> Phase {
+        if self.has(Self::RST_FORWARD | Self::RST_REPLY) {
+            Phase::SctpClosed
+        } else if self.is_closed() {
+            Phase::SctpShutdownAckSent
+        } else if self.has(Self::FIN_FORWARD) {
+            Phase::SctpShutdownSent
+        } else if self.has(Self::FIN_REPLY) {
+            Phase::SctpShutdownRecd
+        } else if self.has(Self::ESTABLISHED) {
+            Phase::SctpEstablished
+        } else {
+            Phase::SctpCookieWait
+        }
+    }
+
     /// Whether nothing is lost if the flow is given up for a new one: the backend never answered, or over
-    /// TCP the client never did. A flood of spoofed packets makes such flows.
+    /// TCP and SCTP the client never did. A flood of spoofed packets makes such flows.
     #[inline(always)]
     pub const fn is_dispensable(self, protocol: u16) -> bool {
-        if protocol == TCP { !self.is_confirmed() } else { !self.has(Self::REPLIED) }
+        if protocol == UDP { !self.has(Self::REPLIED) } else { !self.is_confirmed() }
     }
 
     /// Whether both sides have shown that they are there: what a flood of spoofed packets lacks, also
@@ -309,9 +335,22 @@ pub struct Timeouts {
     pub udp: u32,
     /// The backend has answered.
     pub udp_stream: u32,
+    /// The client sent INIT, and has not given the backend's cookie back.
+    pub sctp_cookie_wait: u32,
+    /// The client gave the cookie back. That the backend took it looks the same to svc-lb, so nf_conntrack's
+    /// `cookie_echoed` has no place here.
+    pub sctp_established: u32,
+    /// The client sent SHUTDOWN.
+    pub sctp_shutdown_sent: u32,
+    /// The backend sent SHUTDOWN.
+    pub sctp_shutdown_recd: u32,
+    /// Both sides have sent SHUTDOWN, or its acknowledgement.
+    pub sctp_shutdown_ack_sent: u32,
+    /// The shutdown is complete, or one side aborted the association.
+    pub sctp_closed: u32,
 }
 
-const _: () = assert!(size_of::<Timeouts>() == 32);
+const _: () = assert!(size_of::<Timeouts>() == 56);
 
 impl Default for Timeouts {
     fn default() -> Self {
@@ -324,6 +363,12 @@ impl Default for Timeouts {
             tcp_close: 10,
             udp: 30,
             udp_stream: 120,
+            sctp_cookie_wait: 3,
+            sctp_established: 210,
+            sctp_shutdown_sent: 3,
+            sctp_shutdown_recd: 3,
+            sctp_shutdown_ack_sent: 3,
+            sctp_closed: 10,
         }
     }
 }
@@ -340,6 +385,12 @@ impl Timeouts {
             Phase::TcpClose => self.tcp_close,
             Phase::Udp => self.udp,
             Phase::UdpStream => self.udp_stream,
+            Phase::SctpCookieWait => self.sctp_cookie_wait,
+            Phase::SctpEstablished => self.sctp_established,
+            Phase::SctpShutdownSent => self.sctp_shutdown_sent,
+            Phase::SctpShutdownRecd => self.sctp_shutdown_recd,
+            Phase::SctpShutdownAckSent => self.sctp_shutdown_ack_sent,
+            Phase::SctpClosed => self.sctp_closed,
         }
     }
 
@@ -369,6 +420,18 @@ pub enum Phase {
     Udp,
     /// [`Timeouts::udp_stream`]
     UdpStream,
+    /// [`Timeouts::sctp_cookie_wait`]
+    SctpCookieWait,
+    /// [`Timeouts::sctp_established`]
+    SctpEstablished,
+    /// [`Timeouts::sctp_shutdown_sent`]
+    SctpShutdownSent,
+    /// [`Timeouts::sctp_shutdown_recd`]
+    SctpShutdownRecd,
+    /// [`Timeouts::sctp_shutdown_ack_sent`]
+    SctpShutdownAckSent,
+    /// [`Timeouts::sctp_closed`]
+    SctpClosed,
 }
 
 /// Whether more than `timeout` seconds lie between two times of the dataplane's clock.

@@ -12,6 +12,8 @@
 //! - [`hash`]: what addresses and ports decide
 //! - [`snat`]: which source port a translated flow tries
 //! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
+//! - [`crc32c`]: the checksum of SCTP, incremental
+//! - [`sctp`]: what the chunks of SCTP mean to a flow
 //! - [`interface`], [`config`]: what the agent knows of the node
 //! - [`counters`]: what the programs count
 //!
@@ -25,11 +27,13 @@ pub mod backend;
 pub mod checksum;
 pub mod config;
 pub mod counters;
+pub mod crc32c;
 pub mod flow;
 pub mod fragment;
 pub mod frontend;
 pub mod hash;
 pub mod interface;
+pub mod sctp;
 pub mod selection;
 pub mod service;
 pub mod snat;

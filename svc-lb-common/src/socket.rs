@@ -113,6 +113,9 @@ impl Peer {
     /// Only in `SOCKETS`: what comes from the backend is for one of those, which has the same one and was sent
     /// to later.
     pub const SHADOWED: u32 = 1 << 3;
+    /// Only in `SOCKETS`: the socket counts in the backend's
+    /// [`BackendLoad`](crate::backend::BackendLoad).
+    pub const COUNTED: u32 = 1 << 4;
 
     /// Whether a bit is set.
     #[inline(always)]

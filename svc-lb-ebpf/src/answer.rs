@@ -9,7 +9,7 @@ use crate::{
 use svc_lb_common::{
     checksum,
     counters::DropReason,
-    flow::{TCP, TcpFlags},
+    flow::{SCTP, TCP, TcpFlags},
     fragment::Piece,
 };
 
@@ -26,6 +26,10 @@ pub fn to<P: Packet, A: Family>(
     exception: Exception,
 ) -> Result<P::Verdict, Exception> {
     let (kind, source, mtu) = match exception {
+        // There is nothing to answer: whoever ends a connection does not wait for any.
+        Exception::Reject if headers.tcp_flags().has(TcpFlags::RST) => {
+            return Err(Exception::Drop(DropReason::StrayReset));
+        }
         // A RST is made of a whole segment.
         Exception::Reject if headers.key.protocol == TCP && headers.piece == Piece::Whole => {
             return reset(packet, headers);
@@ -59,9 +63,6 @@ const NO_ADDRESS: Exception = Exception::Drop(DropReason::NoNodeAddress);
 /// stay where they are, so that the transport header does too.
 #[inline(always)]
 fn reset<P: Packet, A: Family>(packet: &P, headers: &Headers<A>) -> Result<P::Verdict, Exception> {
-    if headers.tcp_flags().has(TcpFlags::RST) {
-        return Err(Exception::Drop(DropReason::StrayReset));
-    }
     let segment: Tcp = packet.load(headers.transport())?;
     let header_length = u32::from(segment.data_offset >> 4) * 4;
     let data = headers.length + P::NETWORK as u32 - headers.transport() as u32 - header_length;
@@ -129,7 +130,9 @@ fn icmp_error<P: Packet, A: Family>(
 ) -> Result<P::Verdict, Exception> {
     // Whole words: a trailing byte more or less tells the sender nothing.
     let quoted = headers.length.min(QUOTED_WORDS as u32 * 4) & !3;
-    let partial = packet.has_partial_checksum(headers)?;
+    // That of SCTP is summed up as it stands: zero, if nobody has completed it. The kernel completes what an
+    // interface cannot, which those between pods can.
+    let partial = headers.key.protocol != SCTP && packet.has_partial_checksum(headers)?;
     packet.truncate(P::NETWORK as u32 + quoted)?;
     let quote = quote_sum(packet, headers, P::NETWORK + quoted as usize, partial)?;
 

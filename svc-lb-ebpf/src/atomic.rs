@@ -12,6 +12,15 @@ pub fn fetch_add(number: *mut u32, value: u32) -> u32 {
     unsafe { intrinsics::atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(number, value) }
 }
 
+/// Adds to a number that other processors add to as well.
+#[inline(always)]
+pub fn add(number: *mut i32, value: i32) {
+    // SAFETY: as above.
+    unsafe {
+        intrinsics::atomic_xadd::<i32, i32, { AtomicOrdering::Relaxed }>(number, value);
+    }
+}
+
 /// Counts one more.
 #[inline(always)]
 pub fn increment(number: *mut u64) {

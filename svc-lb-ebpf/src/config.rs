@@ -1,6 +1,7 @@
 //! The constants that the loader sets before verification.
 
 use svc_lb_common::{
+    address::{Address, AddressPair, Ipv4, Ipv6},
     config::Config,
     flow::{Phase, Timeouts},
     snat::PortRange,
@@ -19,12 +20,22 @@ static CONFIG: Config = Config {
         tcp_close: 0,
         udp: 0,
         udp_stream: 0,
+        sctp_cookie_wait: 0,
+        sctp_established: 0,
+        sctp_shutdown_sent: 0,
+        sctp_shutdown_recd: 0,
+        sctp_shutdown_ack_sent: 0,
+        sctp_closed: 0,
     },
     removed_backend_grace: 0,
     new_flow_limit: 0,
     snat_first_port: 0,
     snat_last_port: 0,
     external_cluster_ips: 0,
+    drop_unallocated: 0,
+    service_networks: AddressPair { v4: Ipv4(0), v6: Ipv6([0; 4]) },
+    service_masks: AddressPair { v4: Ipv4(0), v6: Ipv6([0; 4]) },
+    padding: 0,
 };
 
 /// Reads a constant as the loader left it, not as the compiler sees it here.
@@ -59,13 +70,22 @@ pub fn timeout(phase: Phase) -> u32 {
         Phase::TcpClose => read!(timeouts.tcp_close),
         Phase::Udp => read!(timeouts.udp),
         Phase::UdpStream => read!(timeouts.udp_stream),
+        Phase::SctpCookieWait => read!(timeouts.sctp_cookie_wait),
+        Phase::SctpEstablished => read!(timeouts.sctp_established),
+        Phase::SctpShutdownSent => read!(timeouts.sctp_shutdown_sent),
+        Phase::SctpShutdownRecd => read!(timeouts.sctp_shutdown_recd),
+        Phase::SctpShutdownAckSent => read!(timeouts.sctp_shutdown_ack_sent),
+        Phase::SctpClosed => read!(timeouts.sctp_closed),
     }
 }
 
 /// The longest time that a flow lives in which one side was never heard of, in seconds.
 #[inline(always)]
 pub fn longest_unfinished() -> u32 {
-    timeout(Phase::TcpSynSent).max(timeout(Phase::TcpSynRecv)).max(timeout(Phase::Udp))
+    timeout(Phase::TcpSynSent)
+        .max(timeout(Phase::TcpSynRecv))
+        .max(timeout(Phase::Udp))
+        .max(timeout(Phase::SctpCookieWait))
 }
 
 /// After how many seconds of silence a removed backend's clients are reset.
@@ -90,4 +110,11 @@ pub fn snat_ports() -> PortRange {
 #[inline(always)]
 pub fn external_cluster_ips() -> bool {
     read!(external_cluster_ips) != 0
+}
+
+/// Whether an address, which is no frontend's, is of a service range that belongs to svc-lb alone.
+#[inline(always)]
+pub fn is_unallocated<A: Address>(address: A) -> bool {
+    read!(drop_unallocated) != 0
+        && address.masked(A::of(&read!(service_masks))) == A::of(&read!(service_networks))
 }

@@ -20,6 +20,8 @@ pub enum Exception {
     TimeExceeded,
     /// It is longer than the way takes, to the next hop in the scratch: its sender is told so.
     TooLong,
+    /// Who sends it decides, and of a socket that is not known yet: its packets will tell.
+    SourceUnknown,
     /// It goes no further.
     Drop(DropReason),
 }

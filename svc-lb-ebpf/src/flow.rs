@@ -6,6 +6,7 @@
 use crate::{
     atomic, config,
     exception::Exception,
+    load,
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
     stages::Stages,
@@ -161,6 +162,9 @@ fn is_expired<A: Maps>(found: &Found<A>, key: &FlowKey<A>, now: u32) -> bool {
 #[inline(never)]
 pub fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
     let partner = flow.partner_key(key.protocol);
+    if !State(flow.state).is_closed() {
+        load::flow_closed(flow);
+    }
     // An entry that is not there needs no removing.
     let _ = A::flows().remove(key);
     let _ = A::flows().remove(&partner);
@@ -193,13 +197,14 @@ pub fn refresh<A: Stages>(
     }
 }
 
-/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent.
+/// Whether what comes back by a flow cannot be its answer: an acknowledgement where only a SYN was sent, or
+/// SCTP's INIT.
 /// The backend has a connection already with the client's address and port, of which svc-lb does not know.
 /// Where the flow has another port or address than the client, no connection of the client's is in its way.
 #[inline(always)]
 fn is_of_another<A: Family>(headers: &Headers<A>, found: &Found<A>) -> bool {
     let (flow, FlowKey { tuple, protocol, .. }) = (found.flow(), &headers.key);
-    *protocol == TCP
+    *protocol != UDP
         && flow.has(Flow::<A>::REPLY)
         && !found.state().has(State::REPLIED)
         && !headers.tcp_flags().has(TcpFlags::SYN | TcpFlags::RST)
@@ -226,6 +231,9 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
     let seen_anew = found.last_seen() != now;
     found.set_last_seen(now);
     found.change_state(before, after);
+    if after.is_closed() && !before.is_closed() {
+        load::flow_closed(flow);
+    }
     if found.unfinished {
         note_unfinished(now);
     }
@@ -239,6 +247,7 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
         return Step::Kept;
     };
     partner.change_state(before, after);
+    // SCTP asks by itself whether its peer is there, after longer pauses.
     let asks_for_backend = seen_anew && key.protocol == TCP && !flow.has(Flow::<A>::REPLY);
     if asks_for_backend
         && !found.has_its_backend()
@@ -313,14 +322,14 @@ impl Place {
         let _ = table::<A>(self.unfinished()).remove(key);
     }
 
-    /// Frees a key whose flow is gone: expired or, as far as TCP can tell, closed. With `dispensable` also
+    /// Frees a key whose flow is gone: expired or, as far as TCP and SCTP can tell, closed. With `dispensable` also
     /// one that nobody may ever have waited for. Gives whether the key is free now.
     #[inline(always)]
     pub fn displace<A: Maps>(self, key: &FlowKey<A>, dispensable: bool) -> bool {
         let Some(found) = lookup(key, self.now) else { return true };
         let state = found.state();
         let gone = (found.last_seen() != self.now && is_expired(&found, key, self.now))
-            || (key.protocol == TCP && state.is_closed())
+            || state.is_closed()
             || (dispensable && state.is_dispensable(key.protocol));
         if gone {
             remove(key, found.flow());

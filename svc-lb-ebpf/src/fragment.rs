@@ -3,7 +3,7 @@
 use crate::{
     clock,
     exception::Exception,
-    packet::{Family, Headers, Packet},
+    packet::{Family, Headers, Packet, sctp},
     related, stats,
 };
 use svc_lb_common::{
@@ -15,11 +15,13 @@ use svc_lb_common::{
 
 /// Keeps the ports of a first fragment, which its flow is about to translate.
 #[inline(never)]
-pub fn remember<A: Family>(headers: &Headers<A>, now: u32) {
+pub fn remember<A: Family>(headers: &Headers<A>, to: &Tuple<A>, now: u32) -> Result<(), Exception> {
+    sctp::check_fragment(headers, to)?;
     let tuple = &headers.key.tuple;
     let ports = FragmentPorts { source: tuple.source_port, destination: tuple.destination_port, seen: now };
     // Where there is no memory, the others go to the host's stack like all whose first was not seen.
     let _ = A::fragments().insert(&key(headers), &ports, 0);
+    Ok(())
 }
 
 /// Translates a later fragment as its first: the addresses alone, for it has no transport header. It

@@ -1,8 +1,9 @@
 //! What a first packet is for.
 
-use crate::maps::Maps;
+use crate::{config, exception::Exception, maps::Maps};
 use svc_lb_common::{
     address::Be16,
+    counters::DropReason,
     frontend::{Frontend, FrontendKey},
 };
 
@@ -20,4 +21,14 @@ pub fn address<A: Maps>(address: A) -> Option<&'static Frontend> {
 pub fn find<A: Maps>(address: A, port: Be16, protocol: u16) -> Option<&'static Frontend> {
     // SAFETY: as above.
     unsafe { A::frontends().get(FrontendKey { address, port, protocol }) }
+}
+
+/// What becomes of what is for no frontend's address.
+#[inline(always)]
+pub fn nowhere<A: Maps>(address: A) -> Exception {
+    if config::is_unallocated(address) {
+        Exception::Drop(DropReason::UnallocatedClusterIp)
+    } else {
+        Exception::NotOurs
+    }
 }

@@ -5,7 +5,10 @@
 use crate::{
     clock,
     exception::Exception,
-    packet::{Family, Headers, Icmp, Packet, Ports, parse_quoted},
+    packet::{
+        Family, Headers, Icmp, Packet, Ports, parse_quoted,
+        sctp::{self, Checksum},
+    },
     related, stats,
 };
 use core::mem::offset_of;
@@ -13,7 +16,8 @@ use svc_lb_common::{
     address::{Be16, Tuple},
     checksum,
     counters::Program,
-    flow::{Flow, FlowKey, TCP},
+    flow::{Flow, FlowKey, SCTP, TCP},
+    fragment::Piece,
 };
 
 /// Translates an ICMP error, its own addresses and those of the packet that it quotes.
@@ -63,14 +67,23 @@ fn rewrite<P: Packet, A: Family>(
     let (from, to) = (&quoted.key.tuple, &flow.rewrite.reversed());
     let network = headers.transport() + size_of::<Icmp>() + A::REWRITTEN_OFFSET;
     packet.overwrite(network, &A::rewritten(packet.load(network)?, to, 0))?;
-    let ports = Ports { source: to.source_port.raw(), destination: to.destination_port.raw() };
-    packet.overwrite(quoted.transport(), &ports)?;
+    packet.overwrite(quoted.transport(), &Ports::of(to))?;
 
     let (mut before, mut after) = (
         A::icmp_addresses(&headers.key.tuple) + A::icmp_addresses(from) + from.port_sum(),
         A::icmp_addresses(&addresses(headers, quoted, flow)) + A::icmp_addresses(to) + to.port_sum(),
     );
-    if let Ok(field) = quoted_checksum(packet, headers, quoted) {
+    if quoted.key.protocol == SCTP {
+        if let Ok(field) = quoted_checksum::<P, A, Checksum>(packet, headers, quoted)
+            && sctp_checksum_is_known(quoted, field)
+        {
+            let network = headers.transport() + size_of::<Icmp>();
+            let updated = sctp::updated(field, quoted, network, to);
+            packet.overwrite(quoted.checksum(), &updated)?;
+            before += sum(field);
+            after += sum(updated);
+        }
+    } else if let Ok(field) = quoted_checksum::<P, A, u16>(packet, headers, quoted) {
         let (old, new) = (from.address_sum() + from.port_sum(), to.address_sum() + to.port_sum());
         let updated = if quoted.key.protocol == TCP {
             checksum::update(field, old, new)
@@ -85,16 +98,29 @@ fn rewrite<P: Packet, A: Family>(
     packet.overwrite(offset, &checksum::update(packet.load(offset)?, before, after))
 }
 
-/// The checksum of the quoted packet, if the quote goes so far: that of TCP stands behind the eight bytes
-/// that every error quotes.
+/// Whether the checksum of a quoted SCTP packet can be corrected. That of a fragment covers what nobody
+/// tells the length of; zero is one that was never completed. Their receiver does not look at it.
 #[inline(always)]
-fn quoted_checksum<P: Packet, A: Family>(
+fn sctp_checksum_is_known<A>(quoted: &Headers<A>, field: Checksum) -> bool {
+    quoted.piece == Piece::Whole && field != [0; 2]
+}
+
+/// What two half words add to a checksum.
+#[inline(always)]
+fn sum([a, b]: [u16; 2]) -> u64 {
+    u64::from(a) + u64::from(b)
+}
+
+/// The checksum of the quoted packet, if the quote goes so far: that of TCP and SCTP stands behind the eight
+/// bytes that every error quotes.
+#[inline(always)]
+fn quoted_checksum<P: Packet, A: Family, T: Copy>(
     packet: P,
     headers: &Headers<A>,
     quoted: &Headers<A>,
-) -> Result<u16, Exception> {
+) -> Result<T, Exception> {
     let end = P::NETWORK + headers.length as usize;
-    if quoted.checksum() + size_of::<u16>() > end {
+    if quoted.checksum() + size_of::<T>() > end {
         return Err(Exception::NotOurs);
     }
     packet.load(quoted.checksum())

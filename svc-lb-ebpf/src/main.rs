@@ -5,13 +5,13 @@
 //! - [`pipeline`]: the way of a packet: flow → frontend → select → rewrite → forward
 //! - [`exception`]: why a packet is not simply translated
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
-//! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`]
+//! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`], [`affinity`] and [`load`]
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
 //! - [`untranslated`]: connections that are not translated, and that one which is must not be taken for
 //! - [`related`], [`fragment`], [`icmp`]: what follows a flow without ports of its own: later fragments,
 //!   ICMP errors
 //! - [`route`]: the next hop of what svc-lb sends on by itself
-//! - [`answer`]: TCP RST and ICMP errors, from svc-lb itself
+//! - [`answer`], [`echo`]: TCP RST, ICMP errors and echo replies, from svc-lb itself
 //! - [`socket`], [`socket_address`], [`peers`]: applications that connect and send straight to backends
 //! - [`lost`]: which of them have lost their backend
 //! - [`stages`]: what the verifier follows by itself
@@ -20,6 +20,8 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "BPF has its atomics only as intrinsics"))]
 
+#[cfg(target_arch = "bpf")]
+mod affinity;
 #[cfg(target_arch = "bpf")]
 mod answer;
 #[cfg(target_arch = "bpf")]
@@ -31,6 +33,8 @@ mod clock;
 #[cfg(target_arch = "bpf")]
 mod config;
 #[cfg(target_arch = "bpf")]
+mod echo;
+#[cfg(target_arch = "bpf")]
 mod exception;
 #[cfg(target_arch = "bpf")]
 mod flow;
@@ -40,6 +44,8 @@ mod fragment;
 mod frontend;
 #[cfg(target_arch = "bpf")]
 mod icmp;
+#[cfg(target_arch = "bpf")]
+mod load;
 #[cfg(target_arch = "bpf")]
 mod lost;
 #[cfg(target_arch = "bpf")]

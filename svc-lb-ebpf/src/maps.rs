@@ -3,18 +3,20 @@
 use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
     macros::btf_map,
 };
 use svc_lb_common::{
     address::{Address, Ipv4, Ipv6},
-    backend::{Backend, MAX_BACKENDS},
+    affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
+    backend::{Backend, BackendLoad, MAX_BACKENDS},
     counters::{DropReason, Program, ProgramCounters, ServiceCounters},
     flow::{Flow, FlowKey},
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     frontend::{Frontend, FrontendKey},
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
+    source_range::{MAX_SOURCE_RANGES, SourceRange},
 };
 
 /// How many entries the flow tables hold unless the loader says otherwise.
@@ -32,6 +34,12 @@ pub type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentPorts, MAX_FRAGMENTED
 pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, FRONTENDS, NO_PREALLOC>;
 /// A table of backends.
 pub type Backends<A> = Array<Backend<A>, { MAX_BACKENDS as usize }>;
+/// A table of what backends have to do.
+pub type BackendLoads = Array<BackendLoad, { MAX_BACKENDS as usize }>;
+/// A table of the backends that clients had last.
+pub type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity, { MAX_AFFINITIES as usize }>;
+/// A table of ranges of sources.
+pub type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, { MAX_SOURCE_RANGES as usize }>;
 
 #[btf_map]
 static FLOWS_V4: Flows<Ipv4> = Flows::new();
@@ -53,6 +61,18 @@ static FRONTENDS_V6: Frontends<Ipv6> = Frontends::new();
 static BACKENDS_V4: Backends<Ipv4> = Backends::new();
 #[btf_map]
 static BACKENDS_V6: Backends<Ipv6> = Backends::new();
+#[btf_map]
+static BACKEND_LOADS_V4: BackendLoads = BackendLoads::new();
+#[btf_map]
+static BACKEND_LOADS_V6: BackendLoads = BackendLoads::new();
+#[btf_map]
+static AFFINITY_V4: Affinities<Ipv4> = Affinities::new();
+#[btf_map]
+static AFFINITY_V6: Affinities<Ipv6> = Affinities::new();
+#[btf_map]
+static SOURCE_RANGES_V4: SourceRanges<Ipv4> = SourceRanges::new();
+#[btf_map]
+static SOURCE_RANGES_V6: SourceRanges<Ipv6> = SourceRanges::new();
 #[btf_map]
 static SERVICES: HashMap<u32, Service, SERVICES_LENGTH, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -142,6 +162,12 @@ pub trait Maps: Address {
     fn frontends() -> &'static Frontends<Self>;
     /// Backends.
     fn backends() -> &'static Backends<Self>;
+    /// What backends have to do.
+    fn backend_loads() -> &'static BackendLoads;
+    /// The backends that clients had last.
+    fn affinities() -> &'static Affinities<Self>;
+    /// Ranges of sources.
+    fn source_ranges() -> &'static SourceRanges<Self>;
     /// This processor's room for the making of a flow.
     fn scratch() -> Option<*mut Scratch<Self>>;
     /// This processor's room for the headers of a packet, by its index.
@@ -168,6 +194,18 @@ impl Maps for Ipv4 {
     #[inline(always)]
     fn backends() -> &'static Backends<Self> {
         &BACKENDS_V4
+    }
+    #[inline(always)]
+    fn backend_loads() -> &'static BackendLoads {
+        &BACKEND_LOADS_V4
+    }
+    #[inline(always)]
+    fn affinities() -> &'static Affinities<Self> {
+        &AFFINITY_V4
+    }
+    #[inline(always)]
+    fn source_ranges() -> &'static SourceRanges<Self> {
+        &SOURCE_RANGES_V4
     }
     #[inline(always)]
     fn scratch() -> Option<*mut Scratch<Self>> {
@@ -199,6 +237,18 @@ impl Maps for Ipv6 {
     #[inline(always)]
     fn backends() -> &'static Backends<Self> {
         &BACKENDS_V6
+    }
+    #[inline(always)]
+    fn backend_loads() -> &'static BackendLoads {
+        &BACKEND_LOADS_V6
+    }
+    #[inline(always)]
+    fn affinities() -> &'static Affinities<Self> {
+        &AFFINITY_V6
+    }
+    #[inline(always)]
+    fn source_ranges() -> &'static SourceRanges<Self> {
+        &SOURCE_RANGES_V6
     }
     #[inline(always)]
     fn scratch() -> Option<*mut Scratch<Self>> {
@@ -236,6 +286,37 @@ pub fn quoted_headers<A: Maps>() -> Option<&'static mut Headers<A>> {
 #[inline(always)]
 pub fn backend<A: Maps>(index: u32) -> Option<&'static Backend<A>> {
     A::backends().get(index)
+}
+
+/// What the backend at an index has to do, counted by all processors.
+#[inline(always)]
+pub fn backend_load<A: Maps>(index: u32) -> Option<*mut BackendLoad> {
+    A::backend_loads().get_ptr_mut(index)
+}
+
+/// Which backend a client had last. An entry that is evicted meanwhile may be reused for another client of any
+/// service: use what it says only if it fits the service, and write no more to it than a time.
+#[inline(always)]
+pub fn affinity<A: Maps>(key: &AffinityKey<A>) -> Option<*mut Affinity> {
+    A::affinities().get_ptr_mut(key)
+}
+
+/// Remembers which backend a client has.
+#[inline(always)]
+pub fn keep_affinity<A: Maps>(key: &AffinityKey<A>, affinity: &Affinity) {
+    // Without an entry the client's next connection chooses anew: no reason to refuse this one.
+    let _ = A::affinities().insert(key, affinity, 0);
+}
+
+/// A key of `SOURCE_RANGES_V4/6` that the compiler may write word by word: it is packed by itself.
+#[repr(align(4))]
+struct AlignedKey<A>(Key<SourceRange<A>>);
+
+/// Whether one of a service's source ranges, or of the cluster's, holds an address.
+#[inline(always)]
+pub fn source_range_holds<A: Maps>(service: u32, address: A) -> bool {
+    let key = AlignedKey(Key::new(SourceRange::<A>::BITS, SourceRange { service, address }));
+    A::source_ranges().get(&key.0).is_some()
 }
 
 /// A service by its id.

@@ -1,36 +1,49 @@
 //! The rewrite of a new flow.
 
 use crate::{
-    exception::Exception, flow::Place, maps, packet::Family, route::NextHop, select::Selected, source_port,
-    stages::Stages, stats,
+    choice::Choice,
+    exception::Exception,
+    flow::Place,
+    frontend, load, maps,
+    packet::{Family, Headers},
+    route::NextHop,
+    select::Selected,
+    source_port,
+    stages::Stages,
+    stats,
 };
 use svc_lb_common::{
     address::Tuple,
     counters::DropReason,
-    flow::{Flow, FlowKey, Hook},
+    flow::{Flow, FlowKey, Hook, State},
+    frontend::Frontend,
     interface::Interface,
 };
 
 /// The draft of a first packet's flow to a backend: the client keeps its address and port.
 #[inline(always)]
 pub fn draft<A: Family>(
-    key: &FlowKey<A>,
-    service: u32,
-    selected: &Selected<A>,
+    headers: &Headers<A>,
+    choice: &Choice<A>,
     now: u32,
 ) -> Result<&'static Flow<A>, Exception> {
-    let backend = selected.backend;
+    let Selected { index, backend } = choice.selected;
     let scratch = maps::scratch::<A>().ok_or(Exception::NotOurs)?;
     scratch.flow = Flow {
-        rewrite: Tuple { destination: backend.address, destination_port: backend.port, ..key.tuple },
-        service,
-        backend: selected.index,
+        rewrite: Tuple { destination: backend.address, destination_port: backend.port, ..headers.key.tuple },
+        service: choice.service,
+        backend: index,
         generation: backend.generation,
         last_seen: now,
+        state: if headers.is_opening() { 0 } else { CONTINUED },
+        flags: if choice.counted { Flow::<A>::COUNTED } else { 0 },
         ..Flow::default()
     };
     Ok(&scratch.flow)
 }
+
+/// The state of a flow that was there before, and is found again.
+const CONTINUED: u32 = State::REPLIED | State::ESTABLISHED;
 
 /// The draft of the flow of what is for no frontend: all that it may get is another source port.
 #[inline(always)]
@@ -51,6 +64,8 @@ pub enum Opened {
     NoSourcePort,
     /// The node has no address of the family to send from.
     NoNodeAddress,
+    /// It was there before under an address and port that nobody knows any more.
+    Forgotten,
 }
 
 /// Makes the drafted flow of the packet whose headers were parsed: both its entries, the reply's first.
@@ -64,8 +79,20 @@ pub fn open<A: Stages>(hook: Hook, hop: Option<&NextHop>, now: u32) -> Result<&'
         Opened::NoMemory => DropReason::FlowTableFull,
         Opened::NoSourcePort => DropReason::NoSourcePort,
         Opened::NoNodeAddress => DropReason::NoNodeAddress,
+        Opened::Forgotten => return Err(forgotten::<A>()),
     };
     Err(Exception::Drop(reason))
+}
+
+/// What becomes of a packet whose connection is known no more: as of one whose connection never was, it is
+/// the host's that owns the address.
+#[inline(always)]
+fn forgotten<A: Family>() -> Exception {
+    let address = maps::headers::<A>().and_then(|headers| frontend::address(headers.key.tuple.destination));
+    match address {
+        Some(address) if address.has(Frontend::VIRTUAL) => Exception::Reject,
+        _ => Exception::NotOurs,
+    }
 }
 
 /// Makes the drafted flow, whose next hop is in the scratch if it has one. Three steps with a stack frame
@@ -75,10 +102,20 @@ pub fn make<A: Family>(key: &FlowKey<A>, from_pod: bool, has_next_hop: bool, now
     if !set_path::<A>(from_pod, has_next_hop, now) {
         return Opened::NoNodeAddress;
     }
+    if is_forgotten::<A>() {
+        return Opened::Forgotten;
+    }
     if !source_port::reserve(key) {
         return Opened::NoSourcePort;
     }
     if commit(key) { Opened::Made } else { Opened::NoMemory }
+}
+
+/// Whether the drafted flow was there before and its source was replaced: by which port, only its lost
+/// entry knew.
+#[inline(always)]
+fn is_forgotten<A: Family>() -> bool {
+    maps::scratch::<A>().is_some_and(|scratch| scratch.masqueraded != 0 && scratch.flow.state != 0)
 }
 
 /// Inserts the forward entry, which makes the flow known. Gives whether that, or another processor's, is
@@ -89,6 +126,7 @@ fn commit<A: Family>(key: &FlowKey<A>) -> bool {
     let place = scratch.place;
     if place.insert(key, &scratch.flow) {
         stats::new_flow(scratch.flow.service);
+        load::flow_opened(&scratch.flow);
         return true;
     }
     place.take_back(&scratch.partner_key);
@@ -127,7 +165,7 @@ fn set_path<A: Family>(from_pod: bool, has_next_hop: bool, now: u32) -> bool {
         hop.keep_in(flow);
     }
     flow.partner_hook = reply_hook as u8;
-    flow.flags = flags;
+    flow.flags |= flags;
     if let Some(addresses) = addresses {
         flow.rewrite.source = A::of(addresses);
         if flow.rewrite.source.is_unspecified() {

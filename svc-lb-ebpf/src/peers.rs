@@ -4,7 +4,7 @@
 //! has the others in a table. The kernel holds the socket's lock while a program looks here.
 
 use crate::{
-    config,
+    config, load,
     maps::{self, Maps},
     socket_maps,
 };
@@ -28,11 +28,16 @@ impl<'a> Peers<'a> {
         Self { context, own: socket_maps::socket(context) }
     }
 
-    /// Keeps the one service that is kept with the socket itself. `false`: there is no memory.
+    /// Keeps the one service that is kept with the socket itself: only this one counts as open.
+    /// `false`: there is no memory.
     #[inline(always)]
     pub fn set(&mut self, peer: &Peer) -> bool {
+        if peer.has(Peer::COUNTED) {
+            load::socket_opened(&peer.backend, peer.index);
+        }
         match &mut self.own {
             Some(own) => {
+                stop_counting(own);
                 let others = own.flags & Peer::HAS_OTHERS;
                 **own = *peer;
                 own.flags |= others;
@@ -67,6 +72,7 @@ impl<'a> Peers<'a> {
     #[inline(always)]
     pub fn clear(&mut self) {
         if let Some(own) = &mut self.own {
+            stop_counting(own);
             own.frontend = Remote::default();
             own.flags &= Peer::HAS_OTHERS;
         }
@@ -139,6 +145,15 @@ impl<'a> Peers<'a> {
             }
         }
         Some(&peer.frontend)
+    }
+}
+
+/// A socket speaks no more to the service that is kept with it.
+#[inline(always)]
+pub fn stop_counting(own: &mut Peer) {
+    if own.has(Peer::COUNTED) {
+        own.flags &= !Peer::COUNTED;
+        load::socket_closed(&own.backend, own.index, own.generation);
     }
 }
 

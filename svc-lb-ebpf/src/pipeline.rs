@@ -2,23 +2,24 @@
 
 use crate::{
     answer,
-    choice::{self, Request},
-    clock,
+    choice::{self, Client, Request},
+    clock, echo,
     exception::Exception,
     flow::{self, Found},
     fragment, frontend, icmp, maps, nat,
-    packet::{self, Family, Headers, Packet},
+    packet::{self, Family, Headers, Packet, sctp},
     route::{self, NextHop},
     stages::Stages,
     stats, untranslated,
 };
 use aya_log_ebpf::debug;
 use svc_lb_common::{
-    address::{Ipv4, Ipv6},
+    address::{Ipv4, Ipv6, Tuple},
     counters::{DropReason, Program},
-    flow::{Flow, FlowKey, Hook, UDP},
+    flow::{Flow, FlowKey, Hook, SCTP, UDP},
     fragment::Piece,
     frontend::Frontend,
+    hash::hash,
 };
 
 /// Runs the pipeline for a packet at a hook.
@@ -63,36 +64,31 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
     }
     let headers = packet::parse::<P, A>(packet, hook)?;
     let now = clock::now();
-    let found = flow::find(headers, now);
-    let flow = match &found {
-        Some(found) => found.flow(),
-        None if is_ingress(hook) => match admit(headers, hook, now) {
-            Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
-            outcome => outcome?,
-        },
+    let (flow, way) = match flow::find(headers, now) {
+        Some(found) => {
+            let hop = next_hop(packet, hook, headers, &found, now);
+            let way = way(&packet, hook, headers, found.flow(), hop)?;
+            (flow::refresh(&found, headers, now)?, way)
+        }
+        None if is_ingress(hook) => {
+            let flow = match admit(headers, hook, now) {
+                Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
+                outcome => outcome?,
+            };
+            let hop = first_hop(packet, hook, headers, flow);
+            let flow = nat::open(hook, hop, now)?;
+            (flow, way(&packet, hook, headers, flow, hop)?)
+        }
         None => {
             bypass(&headers.key, hook, now);
             return Err(Exception::NotOurs);
         }
     };
-    let hop = match &found {
-        Some(found) => next_hop(packet, hook, headers, found, now),
-        None => first_hop(packet, hook, headers, flow),
-    };
-    let flow = match &found {
-        Some(_) => flow,
-        None => nat::open(hook, hop, now)?,
-    };
-    let way = way(&packet, hook, headers, flow, hop)?;
-    let flow = match &found {
-        Some(found) => flow::refresh(found, headers, now)?,
-        None => flow,
-    };
     if flow.has(Flow::<A>::BYPASS) {
         return Err(Exception::NotOurs);
     }
     if headers.piece == Piece::First && !P::TC_FOLLOWS {
-        fragment::remember(headers, now);
+        fragment::remember(headers, &flow.rewrite, now)?;
     }
     let verdict = send(packet, headers, flow, way)?;
     stats::rewritten(program, flow.service, flow.has(Flow::<A>::REPLY), headers.length);
@@ -193,7 +189,11 @@ fn send<P: Packet, A: Family>(
     way: Way,
 ) -> Result<P::Verdict, Exception> {
     let hops = if matches!(way, Way::Stack | Way::Switched) { 0 } else { 1 };
-    packet.rewrite(headers, &flow.rewrite, hops)?;
+    if headers.key.protocol == SCTP {
+        sctp::rewrite(packet, headers, &flow.rewrite, hops)?;
+    } else {
+        packet.rewrite(headers, &flow.rewrite, hops)?;
+    }
     let hop = || maps::scratch::<A>().map(|scratch| &scratch.next_hop).ok_or(Exception::NotOurs);
     match way {
         Way::Stack => Ok(P::NEXT),
@@ -203,18 +203,42 @@ fn send<P: Packet, A: Family>(
     }
 }
 
+/// Who sent a first packet.
+struct Sender<'a, A> {
+    tuple: &'a Tuple<A>,
+    is_outside: bool,
+}
+
+impl<A: Family> Client<A> for Sender<'_, A> {
+    #[inline(always)]
+    fn is_outside(&self) -> bool {
+        self.is_outside
+    }
+
+    #[inline(always)]
+    fn address(&self) -> Option<A> {
+        Some(self.tuple.source)
+    }
+
+    #[inline(always)]
+    fn number(&self) -> u32 {
+        hash(self.tuple)
+    }
+}
+
 /// Chooses the backend of a first packet, if it is for a frontend: the draft of its flow.
 #[inline(never)]
 fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'static Flow<A>, Exception> {
     let FlowKey { tuple, protocol, .. } = &headers.key;
-    let choice = choice::choose(&Request {
+    let request = Request {
         address: tuple.destination,
         port: tuple.destination_port,
         protocol: *protocol,
-        external: matches!(hook, Hook::UplinkIngress),
         opening: headers.is_opening(),
-    })?;
-    nat::draft(&headers.key, choice.service, &choice.selected, now)
+        continuing: headers.is_continuing(),
+    };
+    let client = Sender { tuple, is_outside: matches!(hook, Hook::UplinkIngress) };
+    nat::draft(headers, &choice::choose(&request, &client, now)?, now)
 }
 
 /// Remembers a UDP exchange of the host itself, or of a pod that a CNI masquerades, whose source port
@@ -239,6 +263,7 @@ fn follow<P: Packet, A: Family>(packet: P, program: Program) -> Result<P::Verdic
     let headers = &*maps::headers::<A>().ok_or(Exception::NotOurs)?;
     match headers.piece {
         Piece::Later => fragment::follow(packet, headers, program),
+        _ if echo::is_request(packet, headers) => echo::answer(packet, headers, program),
         Piece::Whole | Piece::First => icmp::translate(packet, headers, program),
     }
 }

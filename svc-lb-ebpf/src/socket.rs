@@ -2,12 +2,13 @@
 //! backend's address and meet no translation. What they ask of the socket shows the frontend.
 
 use crate::{
-    choice::{self, Request},
+    choice::{self, Client, Request},
     clock, config,
     exception::Exception,
-    frontend,
-    maps::Maps,
-    peers::Peers,
+    frontend, load,
+    maps::{self, Maps},
+    peers::{self, Peers},
+    select,
     socket_address::SocketAddress,
     socket_maps, stats,
 };
@@ -42,21 +43,15 @@ pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
     match choose(context, &to, now) {
         Ok(peer) => {
             if protocol(context) == TCP {
-                let connection = Connection {
-                    frontend: peer.frontend,
-                    backend: peer.backend,
-                    index: peer.index,
-                    counted: 0,
-                };
-                socket_maps::keep_connection(socket_maps::socket_cookie(context), &connection);
-            } else if !Peers::of(context).set(&Peer { flags: Peer::CONNECTED, ..peer }) {
+                connected(context, &peer);
+            } else if !Peers::of(context).set(&Peer { flags: peer.flags | Peer::CONNECTED, ..peer }) {
                 return fail(ENOBUFS);
             }
             S::write(context, &peer.backend);
             stats::socket_connection(program, peer.service);
             PROCEED
         }
-        Err(exception) if matches!(exception, Exception::NotOurs) || is_probe(context, &to) => {
+        Err(exception) if is_left_to_packets(exception) || is_probe(context, &to) => {
             if protocol(context) == UDP {
                 Peers::of(context).clear();
             }
@@ -64,6 +59,26 @@ pub fn connect<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
         }
         Err(exception) => conclude(context, exception, program),
     }
+}
+
+/// Remembers the backend that a TCP socket connects to.
+#[inline(always)]
+fn connected(context: &SockAddrContext, peer: &Peer) {
+    let cookie = socket_maps::socket_cookie(context);
+    let counted = if peer.has(Peer::COUNTED) { peer.generation } else { 0 };
+    if counted != 0 {
+        // A socket may connect again where it could not at first.
+        closed(cookie);
+        load::socket_opened(&peer.backend, peer.index);
+    }
+    let Peer { frontend, backend, index, .. } = *peer;
+    socket_maps::keep_connection(cookie, &Connection { frontend, backend, index, counted });
+}
+
+/// Whether an application speaks to the address that it names: nobody's, or one whose service asks who speaks.
+#[inline(always)]
+fn is_left_to_packets(exception: Exception) -> bool {
+    matches!(exception, Exception::NotOurs | Exception::SourceUnknown)
 }
 
 /// Whether a pod connects a UDP socket to a port that no Service has. To learn which source an address would
@@ -101,7 +116,7 @@ pub fn sendmsg<S: SocketAddress>(context: &SockAddrContext, program: Program) ->
             stats::socket_connection(program, peer.service);
             PROCEED
         }
-        Err(Exception::NotOurs) => {
+        Err(exception) if is_left_to_packets(exception) => {
             peers.forget(&to);
             PROCEED
         }
@@ -139,9 +154,21 @@ pub fn getpeername<S: SocketAddress>(context: &SockAddrContext) -> i32 {
 pub fn release(context: &SockContext) -> i32 {
     // SAFETY: the kernel's context, which the verifier checks every access to.
     if unsafe { (*context.sock).protocol } == u32::from(TCP) {
-        socket_maps::forget_connection(socket_maps::socket_cookie(context));
+        let cookie = socket_maps::socket_cookie(context);
+        closed(cookie);
+        socket_maps::forget_connection(cookie);
+    } else if let Some(peer) = socket_maps::closed_socket(context) {
+        peers::stop_counting(peer);
     }
     PROCEED
+}
+
+/// A TCP socket speaks to its backend no more.
+#[inline(always)]
+fn closed(cookie: u64) {
+    if let Some(connection) = socket_maps::connection(cookie).filter(|it| it.counted != 0) {
+        load::socket_closed(&connection.backend, connection.index, connection.counted);
+    }
 }
 
 /// Chooses a backend for a socket.
@@ -164,9 +191,8 @@ fn choose_of<A: Maps + Mapped>(
     if protocol != TCP && protocol != UDP {
         return Err(Exception::NotOurs);
     }
-    // Every process of this machine is inside the cluster.
-    let choice =
-        choice::choose(&Request { address, port: to.port, protocol, external: false, opening: true })?;
+    let request = Request { address, port: to.port, protocol, opening: true, continuing: false };
+    let choice = choice::choose(&request, &Caller { context }, now)?;
     let backend = choice.selected.backend;
     Ok(Peer {
         frontend: *to,
@@ -175,8 +201,33 @@ fn choose_of<A: Maps + Mapped>(
         index: choice.selected.index,
         generation: backend.generation,
         last_used: now,
-        flags: 0,
+        flags: if choice.counted { Peer::COUNTED } else { 0 },
     })
+}
+
+/// Whose socket it is. Every process of this machine is inside the cluster. Those of the node speak from its
+/// address; what the address of another network namespace will be is not known yet.
+struct Caller<'a> {
+    context: &'a SockAddrContext,
+}
+
+impl<A: Maps> Client<A> for Caller<'_> {
+    #[inline(always)]
+    fn is_outside(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn address(&self) -> Option<A> {
+        let settings = maps::settings()?;
+        is_of_node(self.context).then(|| A::of(&settings.node))
+    }
+
+    /// The socket's port is not known, and no flow of it is ever to be found again.
+    #[inline(always)]
+    fn number(&self) -> u32 {
+        select::any_number()
+    }
 }
 
 /// Whether a UDP socket is still connected: no program hears of connect(2) to `AF_UNSPEC`.

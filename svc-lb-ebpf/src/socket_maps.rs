@@ -3,9 +3,9 @@
 use aya_ebpf::{
     EbpfContext,
     btf_maps::{LruHashMap, SkStorage},
-    helpers::generated::bpf_get_socket_cookie,
+    helpers::generated::{bpf_get_socket_cookie, bpf_sk_storage_get},
     macros::btf_map,
-    programs::SockAddrContext,
+    programs::{SockAddrContext, SockContext},
 };
 use svc_lb_common::socket::{Connection, MAX_CONNECTIONS, MAX_SOCKET_PEERS, Peer, PeerKey};
 
@@ -22,6 +22,15 @@ pub fn socket(context: &SockAddrContext) -> Option<&'static mut Peer> {
     // SAFETY: the context's socket is there as long as the program runs, and so is what is kept with it.
     // The kernel holds the socket's lock: nothing else writes to it meanwhile.
     unsafe { SOCKETS.get_ptr_mut(context).as_mut() }
+}
+
+/// What is kept with a socket that is closed, if anything is.
+#[inline(always)]
+pub fn closed_socket(context: &SockContext) -> Option<&'static mut Peer> {
+    let map = (&raw const SOCKETS).cast_mut().cast();
+    // SAFETY: the helper takes a map of this kind and the context's socket. What it gives is there as long as
+    // the program runs, and nobody else has the socket any more.
+    unsafe { bpf_sk_storage_get(map, context.sock.cast(), core::ptr::null_mut(), 0).cast::<Peer>().as_mut() }
 }
 
 /// Keeps something with a socket that has nothing yet. `false`: there is no memory.

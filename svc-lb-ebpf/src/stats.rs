@@ -49,6 +49,15 @@ pub fn rejected(program: Program) {
     }
 }
 
+/// Counts an echo request that a program answered.
+#[inline(always)]
+pub fn echoed(program: Program) {
+    if let Some(counters) = maps::program_counters(program) {
+        // SAFETY: as above.
+        unsafe { (*counters).echoed += 1 }
+    }
+}
+
 /// Counts a packet that a program dropped.
 #[inline(always)]
 pub fn dropped(program: Program, reason: DropReason) {

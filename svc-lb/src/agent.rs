@@ -14,6 +14,7 @@ use crate::{
         Closer, Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges,
         range_conflict, remove_neighbours, restore_sysctls, wanted_neighbours,
     },
+    probe::{Outcome, Probes},
     source::{Finding, Reading},
     state_dir::{StateDir, StateError},
     status::{self, Counts, Status},
@@ -73,6 +74,8 @@ pub struct Tools {
     pub sockets: Closer,
     /// Programs and maps.
     pub dataplane: Dataplane,
+    /// The readiness probes of Pods; `None` if they are not run.
+    pub probes: Option<Probes>,
     /// What `/healthz` answers.
     pub health: Health,
     /// What `/metrics` answers.
@@ -135,6 +138,7 @@ impl Agent {
             error: None,
             interfaces: Vec::new(),
             socket_lb: status::SocketLb::default(),
+            not_ready: Vec::new(),
             findings: Vec::new(),
             not_served: Vec::new(),
         };
@@ -159,10 +163,29 @@ impl Agent {
     /// The manifests changed.
     pub fn objects_changed(&mut self, reading: Reading) {
         self.reading = reading;
+        if let Some(probes) = &mut self.tools.probes {
+            let findings = probes.follow(&mut self.reading.objects);
+            self.reading.findings.extend(findings);
+        }
         self.tools.health.queued();
         self.tools.health.node_leaves(report::node_leaves(&self.reading.objects, &self.status.node.name));
         self.sync();
         self.conclude();
+    }
+
+    /// Probes came to their ends.
+    pub fn probed(&mut self, outcomes: Vec<Outcome>) {
+        let Some(probes) = &mut self.tools.probes else { return };
+        for outcome in &outcomes {
+            self.tools.metrics.probed(outcome.result.is_ok());
+        }
+        if probes.record(outcomes, &mut self.reading.objects) {
+            self.tools.health.queued();
+            self.sync();
+            self.conclude();
+        } else if probes.not_ready() != self.status.not_ready {
+            self.tell();
+        }
     }
 
     /// The machine changed.
@@ -250,6 +273,7 @@ impl Agent {
     pub async fn detach(self) -> anyhow::Result<()> {
         let Tools { state, neighbours, dataplane, .. } = self.tools;
         dataplane.detach()?;
+        Probes::forget(&state)?;
         drop(neighbours);
         remove_neighbours().await?;
         for line in restore_sysctls(&state)? {
@@ -380,6 +404,12 @@ impl Agent {
         self.status.findings = findings;
         self.status.not_served = not_served;
         self.status.node.addresses = self.node_addresses.clone().unwrap_or_default();
+        self.tell();
+    }
+
+    /// Writes down how things are.
+    fn tell(&mut self) {
+        self.status.not_ready = self.tools.probes.as_ref().map(Probes::not_ready).unwrap_or_default();
         if let Err(error) = self.status.write(&self.tools.state) {
             warn!("the status is not written: {error}");
         }
@@ -392,6 +422,7 @@ impl Agent {
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
         wrong.extend(self.exhaustion.finding(self.options.ports.snat));
         wrong.extend(self.tools.sockets.problem());
+        wrong.extend(self.tools.probes.as_ref().and_then(Probes::problem).map(str::to_owned));
         let missing = self.options.roles.missing_uplinks(&self.facts.interfaces);
         wrong.extend(missing.map(|name| format!("--uplink {name}: there is no such interface")));
         let Options { ranges, cluster_cidrs, .. } = &self.options;

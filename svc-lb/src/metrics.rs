@@ -51,6 +51,7 @@ impl Scrape {
 pub struct Metrics {
     sync_duration: Histogram,
     syncs: Family<Labels, Counter>,
+    probes: Family<Labels, Counter>,
     service_ports: Gauge,
     frontends: Gauge,
     backends: Gauge,
@@ -69,6 +70,7 @@ impl Metrics {
             // From half a millisecond to 16 seconds.
             sync_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
             syncs: Family::default(),
+            probes: Family::default(),
             service_ports: Gauge::default(),
             frontends: Gauge::default(),
             backends: Gauge::default(),
@@ -87,6 +89,12 @@ impl Metrics {
     /// A sync failed.
     pub fn sync_failed(&self) {
         self.syncs.get_or_create(&labels([("result", "failure")])).inc();
+    }
+
+    /// A readiness probe of a container came to its end.
+    pub fn probed(&self, success: bool) {
+        let result = if success { "success" } else { "failure" };
+        self.probes.get_or_create(&labels([("result", result)])).inc();
     }
 
     /// How much is served, and how many lines of findings there are.
@@ -139,6 +147,7 @@ impl Metrics {
             self.sync_duration.clone(),
         );
         registry.register("syncs", "Syncs, by result", self.syncs.clone());
+        registry.register("probes", "Readiness probes of containers, by result", self.probes.clone());
         registry.register("service_ports", "Service ports, once a family", self.service_ports.clone());
         registry.register("frontends", "Addresses and ports that are answered for", self.frontends.clone());
         registry.register("backends", "Backends, once for each service port", self.backends.clone());
@@ -178,6 +187,7 @@ fn register_statistics(registry: &mut Registry, statistics: &Statistics) {
             ("replied", finished.replied),
             ("rejected", finished.rejected),
             ("dropped", finished.dropped),
+            ("echoed", finished.echoed),
         ]
         .map(|(outcome, packets)| (labels([("program", program), ("outcome", outcome)]), packets))
     });
@@ -267,6 +277,9 @@ mod tests {
         let (metrics, _) = Metrics::new();
         metrics.synced(Duration::from_millis(3));
         metrics.sync_failed();
+        metrics.probed(true);
+        metrics.probed(false);
+        metrics.probed(true);
         metrics.describe(Counts { service_ports: 1, frontends: 2, backends: 3 }, 4);
         let text = metrics.render(&counted()).expect("text");
         let web = r#"namespace="default",service="web",port="http",protocol="TCP",family="IPv4""#;
@@ -281,6 +294,8 @@ mod tests {
             r#"svc_lb_table_capacity{table="flows_v4"} 1024"#,
             "svc_lb_sync_duration_seconds_count 1",
             r#"svc_lb_syncs_total{result="failure"} 1"#,
+            r#"svc_lb_probes_total{result="success"} 2"#,
+            r#"svc_lb_probes_total{result="failure"} 1"#,
             "svc_lb_frontends 2",
             "svc_lb_findings 4",
         ] {

@@ -32,6 +32,9 @@ pub struct Status {
     /// How processes are sent straight to backends. An agent that knew nothing of it did not do it.
     #[serde(default)]
     pub socket_lb: SocketLb,
+    /// The containers whose readiness probes do not pass, and why, a line each.
+    #[serde(default)]
+    pub not_ready: Vec<String>,
     /// What is wrong with the manifests, with the node or with how they fit, a line each.
     pub findings: Vec<String>,
     /// What of the manifests this version does not serve yet, a line each.

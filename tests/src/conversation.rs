@@ -196,6 +196,7 @@ impl Standing {
                 let answer = exchange.ask()?;
                 Self::Udp(exchange, answer)
             }
+            Protocol::Sctp => return Err(crate::sctp::without_sockets()),
         })
     }
 

@@ -134,6 +134,7 @@ impl<'a> Dial<'a> {
                 Ok(connection.answer().clone())
             }
             Protocol::Udp => self.exchange_here()?.ask(),
+            Protocol::Sctp => Err(crate::sctp::without_sockets()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Frames made and read byte by byte.
 
+use crate::sctp::Sctp;
 use anyhow::{Context, Result, bail, ensure};
 use etherparse::{
     IpHeaders, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, NetHeaders, PacketBuilder,
@@ -49,7 +50,7 @@ impl Path {
         [&frame[..12], &tag, &frame[12..]].concat()
     }
 
-    fn ip(&self) -> Result<PacketBuilderStep<IpHeaders>> {
+    pub(crate) fn ip(&self) -> Result<PacketBuilderStep<IpHeaders>> {
         let step = PacketBuilder::ethernet2(self.macs.0, self.macs.1);
         let header = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -144,10 +145,14 @@ impl Packet {
 /// Computes every checksum of a frame from scratch, and compares.
 pub fn verify_checksums(frame: &[u8]) -> Result<()> {
     let headers = PacketHeaders::from_ethernet_slice(frame)?;
+    let sctp = Sctp::read(frame);
     let payload = headers.payload.slice();
     let ip = headers.net.context("no IP header")?;
     if let NetHeaders::Ipv4(ip, _) = &ip {
         ensure!(ip.header_checksum == ip.calc_header_checksum(), "wrong IPv4 header checksum");
+    }
+    if let Some(sctp) = sctp {
+        return sctp.verify_checksum();
     }
     let (field, computed) = match (ip, headers.transport.context("no transport header")?) {
         (NetHeaders::Ipv4(_, _), TransportHeader::Udp(udp)) if udp.checksum == 0 => (0, 0),
@@ -169,7 +174,7 @@ pub fn verify_checksums(frame: &[u8]) -> Result<()> {
         (NetHeaders::Ipv6(ip, _), TransportHeader::Icmpv6(icmp)) => {
             (icmp.checksum, icmp.icmp_type.calc_checksum(ip.source, ip.destination, payload)?)
         }
-        (ip, transport) => bail!("neither TCP, UDP nor ICMP: {ip:?}, {transport:?}"),
+        (ip, transport) => bail!("neither TCP, UDP, SCTP nor ICMP: {ip:?}, {transport:?}"),
     };
     ensure!(field == computed, "wrong checksum {field:#06x}, computed {computed:#06x}");
     Ok(())

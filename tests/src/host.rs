@@ -85,6 +85,11 @@ impl Host {
         Ok(())
     }
 
+    /// Stops every server that was started here: whoever connects is refused.
+    pub fn stop_serving(&self) {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// A call from here.
     pub fn dial(&self, protocol: Protocol, target: SocketAddr) -> Dial<'_> {
         Dial::new(&self.namespace, protocol, target)

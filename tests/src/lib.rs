@@ -69,6 +69,7 @@ pub mod private_run;
 pub mod programs;
 pub mod rig;
 mod scenarios;
+pub mod sctp;
 pub mod server;
 pub mod stream;
 pub mod tap;

@@ -16,9 +16,9 @@ use svc_lb::{
 use svc_lb_common::{counters::Program, flow::Timeouts, snat::PortRange};
 
 /// Protocols that have ports.
-pub const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+pub const PROTOCOLS: [Protocol; 3] = Protocol::ALL;
 
-/// A frontend of both families and protocols, with one backend each.
+/// A frontend of both families and all protocols, with one backend each.
 pub const FRONTEND: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 1))];
 /// The frontend's port.
@@ -60,6 +60,7 @@ impl Programs {
             timeouts: Timeouts::default(),
             snat_ports: PortRange { first: 10000, last: 29999 },
             external_cluster_ips: true,
+            own_ranges: Vec::new(),
         })?;
         dataplane.sync(&tables())?;
         let loopback = Interface {

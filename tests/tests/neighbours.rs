@@ -19,7 +19,6 @@ use svc_lb_tests::{
     links, load,
     manifest::TARGET_PORT,
     plan::{Addresses, FAMILIES, KINDS},
-    programs::PROTOCOLS,
     stream::{self, INTERVAL, Stream},
     wait::{SOON, until},
     wire::Sees,
@@ -151,7 +150,7 @@ fn change_mac(rig: &Rig, last: u8) -> Result<()> {
 
 fn neighbours_that_are_forgotten_under_load_lose_nothing(xdp: Xdp) -> Result<()> {
     let remote = Remote::start(xdp)?;
-    let losses = remote.under_load(&PROTOCOLS, |progress| {
+    let losses = remote.under_load(&[Protocol::Tcp, Protocol::Udp], |progress| {
         for _ in 0..5 {
             flush(remote.rig.node())?;
             progress.await_more(50)?;
@@ -201,7 +200,7 @@ fn a_neighbour_that_changes_its_address_is_followed_within_two_seconds_without_a
         Ok(())
     })?;
     standing.iter_mut().try_for_each(Standing::go_on)?;
-    for client in remote.clients(&PROTOCOLS) {
+    for client in remote.clients(&[Protocol::Tcp, Protocol::Udp]) {
         client.ask()?;
     }
     Ok(())
@@ -217,7 +216,7 @@ fn a_route_that_moves_to_another_gateway_under_load_is_followed_at_once(xdp: Xdp
     rig.client().namespace().set_sysctl("ipv4/ip_forward", "1")?;
     rig.client().namespace().set_sysctl("ipv6/conf/all/forwarding", "1")?;
     let node2 = &rig.network().node2;
-    let losses = remote.under_load(&PROTOCOLS, |_| {
+    let losses = remote.under_load(&[Protocol::Tcp, Protocol::Udp], |_| {
         for (gateway, sender) in [(rig.client(), rig.client()), (node2, rig.node())].repeat(2) {
             reroute(rig.node(), &remote.backend, gateway.addresses())?;
             thread::sleep(PROMISED);

@@ -234,7 +234,7 @@ fn converse(client: &Host, protocol: Protocol, frontend: SocketAddr) -> Result<A
             connection.await_end()?;
             Ok(connection.answer().clone())
         }
-        Protocol::Udp => {
+        Protocol::Udp | Protocol::Sctp => {
             let exchange = client.udp(frontend).exchange()?;
             let answer = exchange.ask()?;
             for _ in 1..ROUND_TRIPS {

@@ -75,7 +75,7 @@ fn a_connection_straight_to_the_backend_keeps_its_peer_beside_one_to_the_service
                     }
                     assert_ne!(open[0].answer().client, open[1].answer().client, "{case}");
                 }
-                Protocol::Udp => {
+                Protocol::Udp | Protocol::Sctp => {
                     let open = [call(first).exchange()?, call(second).exchange()?];
                     for _ in 0..2 {
                         for exchange in &open {
@@ -127,7 +127,7 @@ fn both_frontends_answer(
                 open[0].echo()?;
                 open.each_ref().map(|connection| connection.answer().clone())
             }
-            Protocol::Udp => {
+            Protocol::Udp | Protocol::Sctp => {
                 let open = [first.exchange()?, second.exchange()?];
                 let answers = [open[0].ask()?, open[1].ask()?];
                 assert_eq!([open[0].ask()?, open[1].ask()?], answers);

@@ -62,7 +62,7 @@ impl Tunnel {
     fn ask(&self, path: &Path, protocol: Protocol, hop_limit: u8) -> Result<Vec<u8>> {
         let mut frame = match protocol {
             Protocol::Tcp => path.syn(7)?,
-            Protocol::Udp => path.udp(b"who are you?")?,
+            Protocol::Udp | Protocol::Sctp => path.udp(b"who are you?")?,
         };
         set_hop_limit(&mut frame, hop_limit)?;
         let (link, packet) = frame.split_at(14);

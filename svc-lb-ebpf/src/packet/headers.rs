@@ -3,12 +3,14 @@
 use super::{
     Family, Packet,
     ip::{MAX_NETWORK_LENGTH, Network},
+    sctp::{self, Chunk, Sctp},
 };
 use crate::{exception::Exception, maps};
 use svc_lb_common::{
     address::{Be16, Tuple},
-    flow::{FlowKey, Hook, TCP, TcpFlags, UDP},
+    flow::{FlowKey, Hook, SCTP, TCP, TcpFlags, UDP},
     fragment::Piece,
+    sctp::flags,
 };
 
 /// Length of an Ethernet header, in bytes.
@@ -53,7 +55,7 @@ pub struct Headers<A> {
     transport: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// The flags of a TCP header; none for UDP.
+    /// The flags of a TCP header; what SCTP means as such; none for UDP.
     tcp_flags: u8,
     /// Whether it is a fragment.
     pub piece: Piece,
@@ -62,14 +64,15 @@ pub struct Headers<A> {
 // Of a packet, and of the packet that an ICMP error quotes.
 const _: () = assert!(ETHERNET_LENGTH + 2 * MAX_NETWORK_LENGTH + size_of::<Icmp>() <= u8::MAX as usize);
 
-/// The header of an ICMP or ICMPv6 error (RFC 792, RFC 4443).
+/// The header of an ICMP or ICMPv6 message (RFC 792, RFC 4443).
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Icmp {
     pub kind: u8,
     pub code: u8,
     pub checksum: u16,
-    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443).
+    /// The MTU of the way, in an error about a packet that is longer (RFC 1191, RFC 4443); in an echo what
+    /// tells it from others.
     pub mtu: u32,
 }
 
@@ -104,12 +107,20 @@ struct Udp {
     checksum: u16,
 }
 
-/// The ports, which TCP and UDP headers begin with.
+/// The ports, which TCP, UDP and SCTP headers begin with.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Ports {
     pub source: u16,
     pub destination: u16,
+}
+
+impl Ports {
+    /// Those of a tuple.
+    #[inline(always)]
+    pub fn of<A>(tuple: &Tuple<A>) -> Self {
+        Self { source: tuple.source_port.raw(), destination: tuple.destination_port.raw() }
+    }
 }
 
 impl<A: Family> Headers<A> {
@@ -141,7 +152,7 @@ impl<A: Family> Headers<A> {
         usize::from(self.transport)
     }
 
-    /// The flags of a TCP header; none for UDP.
+    /// The flags of a TCP header; what the first chunk of SCTP means as such; none for UDP.
     #[inline(always)]
     pub fn tcp_flags(&self) -> TcpFlags {
         TcpFlags(self.tcp_flags)
@@ -150,10 +161,10 @@ impl<A: Family> Headers<A> {
     /// Offset of the transport checksum.
     #[inline(always)]
     pub fn checksum(&self) -> usize {
-        let field = if self.key.protocol == TCP {
-            core::mem::offset_of!(Tcp, checksum)
-        } else {
-            core::mem::offset_of!(Udp, checksum)
+        let field = match self.key.protocol {
+            TCP => core::mem::offset_of!(Tcp, checksum),
+            SCTP => core::mem::offset_of!(Sctp, checksum),
+            _ => core::mem::offset_of!(Udp, checksum),
         };
         self.transport() + field
     }
@@ -161,12 +172,19 @@ impl<A: Family> Headers<A> {
     /// Whether the packet asks for a new connection.
     #[inline(always)]
     pub fn is_opening(&self) -> bool {
-        self.key.protocol != TCP || self.tcp_flags().is_opening()
+        self.key.protocol == UDP || self.tcp_flags().is_opening()
+    }
+
+    /// Whether the packet may belong to a connection that both sides have opened.
+    #[inline(always)]
+    pub fn is_continuing(&self) -> bool {
+        let flags = self.tcp_flags();
+        self.key.protocol == TCP && flags.has(TcpFlags::ACK) && !flags.has(TcpFlags::SYN | TcpFlags::RST)
     }
 }
 
-/// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP nor UDP. In tc an ICMP message
-/// and a later fragment are [`Exception::Related`], and what was parsed of them is kept; in XDP they are not
+/// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP, UDP nor SCTP. In tc an ICMP
+/// message and a later fragment are [`Exception::Related`], and what was parsed of them is kept; in XDP they are not
 /// ours either, as no fragment is.
 #[inline(never)]
 pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Headers<A>, Exception> {
@@ -203,6 +221,15 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
             }
             (udp.ports, TcpFlags(0))
         }
+        SCTP => {
+            packet.pull(transport + size_of::<Sctp>());
+            let sctp: Sctp = packet.load(transport)?;
+            if payload < sctp::SHORTEST {
+                return Err(Exception::NotOurs);
+            }
+            let chunk: Chunk = packet.peek(transport + size_of::<Sctp>())?;
+            (sctp.ports, flags(chunk.kind))
+        }
         protocol if protocol == u16::from(A::ICMP) && !P::TC_FOLLOWS => return related(&network, hook),
         _ => return Err(Exception::NotOurs),
     };
@@ -221,7 +248,7 @@ fn related<A: Family>(network: &Network<A>, hook: Hook) -> Result<&'static Heade
 
 /// Parses the packet that an ICMP error quotes, up to its ports and no further: the rest may be cut off.
 /// [`Exception::NotOurs`] if the message is no error, or if the quote is malformed, has no ports, or is
-/// neither TCP nor UDP.
+/// neither TCP, UDP nor SCTP.
 #[inline(never)]
 pub fn parse_quoted<P: Packet, A: Family>(
     packet: P,
@@ -237,7 +264,7 @@ pub fn parse_quoted<P: Packet, A: Family>(
     let protocol = u16::from(network.protocol);
     let end = P::NETWORK + error.length as usize;
     if network.piece == Piece::Later
-        || protocol != TCP && protocol != UDP
+        || protocol != TCP && protocol != UDP && protocol != SCTP
         || network.transport + size_of::<Udp>() > end
     {
         return Err(Exception::NotOurs);
@@ -252,6 +279,6 @@ pub fn parse_quoted<P: Packet, A: Family>(
 /// [`Packet::pull`] with a frame of its own: the verifier bears what the compiler makes of it among other
 /// reads of a packet only as long as those are few.
 #[inline(never)]
-fn reach<P: Packet>(packet: P, length: usize) {
+pub fn reach<P: Packet>(packet: P, length: usize) {
     packet.pull(length);
 }

@@ -49,6 +49,10 @@ pub trait Family: Maps {
     const PORT_UNREACHABLE: (u8, u8);
     /// ICMP type and code of a TTL or hop limit that ended in transit.
     const TIME_EXCEEDED: (u8, u8);
+    /// Type of the ICMP message that asks for an echo.
+    const ECHO_REQUEST: u8;
+    /// Type of the echo.
+    const ECHO_REPLY: u8;
     /// ICMP type and code of a packet that is longer than the way takes.
     const TOO_LONG: (u8, u8);
 
@@ -132,6 +136,8 @@ impl Family for Ipv4 {
     const ICMP: u8 = IpProto::Icmp as u8;
     const PORT_UNREACHABLE: (u8, u8) = (3, 3);
     const TIME_EXCEEDED: (u8, u8) = (11, 0);
+    const ECHO_REQUEST: u8 = 8;
+    const ECHO_REPLY: u8 = 0;
     const TOO_LONG: (u8, u8) = (3, 4);
 
     type Rewritten = Ipv4Rewritten;
@@ -282,6 +288,8 @@ impl Family for Ipv6 {
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const PORT_UNREACHABLE: (u8, u8) = (1, 4);
     const TIME_EXCEEDED: (u8, u8) = (3, 0);
+    const ECHO_REQUEST: u8 = 128;
+    const ECHO_REPLY: u8 = 129;
     const TOO_LONG: (u8, u8) = (2, 0);
 
     type Rewritten = Ipv6Rewritten;

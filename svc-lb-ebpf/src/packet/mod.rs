@@ -2,14 +2,16 @@
 //!
 //! - [`headers`]: what is parsed of it
 //! - [`ip`]: what differs between IPv4 and IPv6 on the wire
+//! - [`sctp`]: what is different about SCTP
 //! - [`xdp`], [`tc`]: the two contexts it comes in
 
 mod headers;
 mod ip;
+pub mod sctp;
 mod tc;
 mod xdp;
 
-pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted};
+pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted, reach};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;
@@ -61,7 +63,7 @@ pub trait Packet: Copy {
     /// Whether the frame has no VLAN tag that the hardware took off.
     fn is_untagged(&self) -> bool;
 
-    /// Gives the packet other addresses and ports, and corrects its checksums. `hops` are taken off
+    /// Gives a TCP or UDP packet other addresses and ports, and corrects its checksums. `hops` are taken off
     /// the TTL or hop limit.
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception>;
 
@@ -109,6 +111,10 @@ pub trait Packet: Copy {
     /// it came from.
     fn send_back(&self) -> Result<Self::Verdict, Exception>;
 
+    /// Has the host receive the packet, which it sends itself: as if the interface by which it leaves had
+    /// sent it back.
+    fn receive(&self) -> Result<Self::Verdict, Exception>;
+
     /// Bytes that can be read directly.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Result<*mut T, Exception> {
@@ -131,6 +137,13 @@ pub trait Packet: Copy {
     #[inline(always)]
     fn pointer(&self) -> *mut c_void {
         self.context().as_ptr()
+    }
+
+    /// A copy of bytes that need not be in reach for direct reads, and are not brought there: the kernel
+    /// carries the chunks of several SCTP packets in one, and those must stay where they are.
+    #[inline(always)]
+    fn peek<T: Copy>(&self, offset: usize) -> Result<T, Exception> {
+        self.load(offset)
     }
 
     /// Exchanges the link-layer addresses.

@@ -8,8 +8,8 @@ use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports, Tcp};
 use crate::{exception::Exception, maps, route::NextHop};
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC,
-        bpf_adj_room_mode, bpf_hdr_start_off::BPF_HDR_START_MAC,
+        __sk_buff, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT,
+        TC_ACT_UNSPEC, bpf_adj_room_mode, bpf_hdr_start_off::BPF_HDR_START_MAC,
     },
     helpers::generated,
     programs::TcContext,
@@ -27,6 +27,8 @@ use svc_lb_common::{
 const PACKET_HOST: u32 = 0;
 /// `PACKET_OTHERHOST` of linux/if_packet.h: addressed to none of the interface's addresses.
 const PACKET_OTHERHOST: u32 = 3;
+/// `GSO_BY_FRAGS` of linux/skbuff.h: the packet is several of SCTP, of any length.
+const GSO_BY_FRAGS: u32 = 0xffff;
 /// Length of a UDP header, in bytes.
 const UDP_LENGTH: u32 = 8;
 /// `BPF_F_IPV6` of linux/bpf.h, since Linux 6.16 and its stable kernels of that time: no IP header
@@ -208,10 +210,7 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
         self.store(network, &rewritten)?;
         let from = &headers.key.tuple;
         if from.ports_differ(to) {
-            self.store(
-                headers.transport(),
-                &Ports { source: to.source_port.raw(), destination: to.destination_port.raw() },
-            )?;
+            self.store(headers.transport(), &Ports::of(to))?;
         }
         let udp = if headers.key.protocol == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
         let addresses = checksum::difference(from.address_sum(), to.address_sum());
@@ -231,6 +230,11 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     #[inline(always)]
     fn overwrite<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception> {
         self.store_bytes(offset, value, u64::from(BPF_F_RECOMPUTE_CSUM))
+    }
+
+    #[inline(always)]
+    fn peek<T: Copy>(&self, offset: usize) -> Result<T, Exception> {
+        self.context().load(offset).map_err(|_| Exception::NotOurs)
     }
 
     #[inline(always)]
@@ -276,8 +280,11 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     fn length_on_wire<A: Family>(&self, headers: &Headers<A>) -> Result<u32, Exception> {
         // SAFETY: the context is this program's.
         let segment = unsafe { (*self.context).gso_size };
-        if segment == 0 {
-            return Ok(headers.length);
+        match segment {
+            0 => return Ok(headers.length),
+            // How long the longest is nobody is told; whoever sent them made them fit the path.
+            GSO_BY_FRAGS => return Ok(0),
+            _ => {}
         }
         let transport = if headers.key.protocol == TCP {
             let tcp: Tcp = self.load(headers.transport())?;
@@ -323,5 +330,14 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
         }
         // SAFETY: the helper takes no pointers.
         Ok(unsafe { generated::bpf_redirect(self.ifindex(), 0) as i32 })
+    }
+
+    #[inline(always)]
+    fn receive(&self) -> Result<i32, Exception> {
+        if LINK_LENGTH != 0 {
+            self.turn_link()?;
+        }
+        // SAFETY: as above.
+        Ok(unsafe { generated::bpf_redirect(self.ifindex(), u64::from(BPF_F_INGRESS)) as i32 })
     }
 }

@@ -96,7 +96,7 @@ impl Packet for XdpPacket {
         // architectures that it runs on.
         unsafe {
             *network = A::rewritten(*network, to, hops);
-            *ports = Ports { source: to.source_port.raw(), destination: to.destination_port.raw() };
+            *ports = Ports::of(to);
             *field = if headers.key.protocol == TCP {
                 checksum::update(*field, old, new)
             } else {
@@ -174,6 +174,12 @@ impl Packet for XdpPacket {
     fn send_back(&self) -> Result<u32, Exception> {
         self.turn_link()?;
         Ok(xdp_action::XDP_TX)
+    }
+
+    /// XDP sees nothing that the host sends.
+    #[inline(always)]
+    fn receive(&self) -> Result<u32, Exception> {
+        Err(Exception::NotOurs)
     }
 }
 

@@ -99,6 +99,10 @@ pub struct ServicesOptions {
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, require_equals = true,
           num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub external_cluster_ips: bool,
+    /// Run the readiness probes of Pods (httpGet and tcpSocket): what they find decides whether a Pod is
+    /// ready, instead of its status.conditions.
+    #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
+    pub probe: Switch,
 }
 
 /// Which interfaces are served, and how.
@@ -163,6 +167,24 @@ pub struct Flows {
     /// The backend has answered.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = seconds)]
     pub conntrack_udp_timeout_stream: u32,
+    /// After which time without a packet an SCTP flow is gone: the client has asked for an association.
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = seconds)]
+    pub conntrack_sctp_timeout_cookie_wait: u32,
+    /// Established.
+    #[arg(long, value_name = "DURATION", default_value = "3m30s", value_parser = seconds)]
+    pub conntrack_sctp_timeout_established: u32,
+    /// The client has begun the shutdown.
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = seconds)]
+    pub conntrack_sctp_timeout_shutdown_sent: u32,
+    /// The backend has begun the shutdown.
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = seconds)]
+    pub conntrack_sctp_timeout_shutdown_recd: u32,
+    /// Both sides have agreed to the shutdown.
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = seconds)]
+    pub conntrack_sctp_timeout_shutdown_ack_sent: u32,
+    /// The shutdown is complete, or one side has aborted the association.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = seconds)]
+    pub conntrack_sctp_timeout_closed: u32,
 }
 
 impl Flows {
@@ -177,6 +199,12 @@ impl Flows {
             tcp_close: self.conntrack_tcp_timeout_close,
             udp: self.conntrack_udp_timeout,
             udp_stream: self.conntrack_udp_timeout_stream,
+            sctp_cookie_wait: self.conntrack_sctp_timeout_cookie_wait,
+            sctp_established: self.conntrack_sctp_timeout_established,
+            sctp_shutdown_sent: self.conntrack_sctp_timeout_shutdown_sent,
+            sctp_shutdown_recd: self.conntrack_sctp_timeout_shutdown_recd,
+            sctp_shutdown_ack_sent: self.conntrack_sctp_timeout_shutdown_ack_sent,
+            sctp_closed: self.conntrack_sctp_timeout_closed,
         }
     }
 }

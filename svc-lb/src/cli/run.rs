@@ -13,8 +13,9 @@ use crate::{
         range_conflict, root_cgroup,
     },
     options::Switch,
+    probe::{Outcomes, Probes},
     server::serve,
-    source::FileSource,
+    source::{Family, FileSource},
     state_dir::{Lock, StateDir},
     status::{self, Status},
 };
@@ -84,10 +85,11 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     let mut dataplane = Dataplane::open(&dataplane_options(flags))?;
     let neighbours = Keeper::start()?;
     let sockets = Closer::start(dataplane.lost_sockets())?;
-    let tools = Tools { state, sysctls, neighbours, sockets, dataplane, health, metrics };
+    let (probes, outcomes) = probes(flags.services_options.probe, &state)?;
+    let tools = Tools { state, sysctls, neighbours, sockets, dataplane, probes, health, metrics };
     let agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
     let source = FileSource::new(flags.services.clone());
-    let agent = follow(agent, source, watcher, scrapes, signals).await?;
+    let agent = follow(agent, source, watcher, outcomes, scrapes, signals).await?;
     info!("asked to stop");
     if let Err(error) = sd_notify::notify(&[NotifyState::Stopping]) {
         warn!("the supervisor was not told: {error}");
@@ -103,6 +105,7 @@ async fn follow(
     mut agent: Agent,
     mut source: FileSource,
     watcher: Watcher,
+    mut outcomes: Outcomes,
     mut scrapes: Scrapes,
     mut signals: Signals,
 ) -> anyhow::Result<Agent> {
@@ -130,6 +133,7 @@ async fn follow(
                 Seen::Machine(machine) => agent.machine_changed(machine),
                 Seen::Failed(error) => return Err(error.into()),
             },
+            Some(outcomes) = outcomes.recv() => agent.probed(outcomes),
             _ = signals.hangup.recv() => agent.objects_changed(source.read()),
             () = until(agent.retry_at()) => agent.retry(),
             _ = mend.tick() => {
@@ -245,7 +249,13 @@ fn check_against_node(flags: &Run, sysctls: &Sysctls, watcher: &Watcher) -> Resu
     )
     .map_err(|error| UsageError(error.to_string()))?;
     let ServicesOptions { service_cluster_ip_range, cluster_cidr, .. } = &flags.services_options;
-    for range in service_cluster_ip_range {
+    for (index, range) in service_cluster_ip_range.iter().enumerate() {
+        let family = Family::of(range.addr());
+        if service_cluster_ip_range[..index].iter().any(|other| Family::of(other.addr()) == family) {
+            return Err(UsageError(format!(
+                "--service-cluster-ip-range {range} is a second one of {family}: give at most one of each family"
+            )));
+        }
         if let Some(other) = range_conflict(*range, &watcher.machine().interfaces, cluster_cidr) {
             return Err(UsageError(format!(
                 "--service-cluster-ip-range {range} meets {other}: choose another"
@@ -277,6 +287,7 @@ fn dataplane_options(flags: &Run) -> dataplane::Options {
         timeouts: flags.flows.timeouts(),
         snat_ports: flags.flows.snat_port_range,
         external_cluster_ips: flags.services_options.external_cluster_ips,
+        own_ranges: flags.services_options.service_cluster_ip_range.clone(),
     }
 }
 
@@ -298,6 +309,20 @@ fn agent_options(flags: &Run, roles: Roles, cgroup: Result<PathBuf, String>) -> 
         cgroup,
         ports: Ports { snat: flags.flows.snat_port_range, node_ports: services.service_node_port_range },
     })
+}
+
+/// The probes, if they are run, and where to find what comes of them.
+fn probes(switch: Switch, state: &StateDir) -> anyhow::Result<(Option<Probes>, Outcomes)> {
+    match switch {
+        Switch::On => {
+            let (probes, outcomes) = Probes::start(state.clone())?;
+            Ok((Some(probes), outcomes))
+        }
+        Switch::Off => {
+            Probes::forget(state)?;
+            Ok((None, mpsc::channel(1).1))
+        }
+    }
 }
 
 /// The cgroup whose processes are sent straight to backends, or why there is none.

@@ -63,6 +63,7 @@ impl fmt::Display for Text<'_> {
             None => writeln!(f, "\nnothing is pinned: no program is attached")?,
         }
         if let Some(agent) = &self.report.agent {
+            list(f, "not ready", &agent.not_ready)?;
             list(f, "findings", &agent.findings)?;
             list(f, "not served", &agent.not_served)?;
         }
@@ -127,14 +128,15 @@ fn sockets(SocketLb { cgroup, reason, programs }: &SocketLb) -> String {
 /// What the programs counted, and how full the tables are. Those for sockets that counted nothing are left
 /// out: that they are attached is said above.
 fn statistics(f: &mut fmt::Formatter<'_>, statistics: &Statistics) -> fmt::Result {
-    let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED"]);
+    let mut table = Table::new(&["PROGRAM", "FORWARDED", "REPLIED", "REJECTED", "DROPPED", "ECHOED"]);
     for program in Program::ALL {
         let name = program.name();
         let finished = statistics.programs.get(name).copied().unwrap_or_default();
         if finished == Finished::default() && Program::SOCKETS.contains(&program) {
             continue;
         }
-        let numbers = [finished.forwarded, finished.replied, finished.rejected, finished.dropped];
+        let Finished { forwarded, replied, rejected, dropped, echoed } = finished;
+        let numbers = [forwarded, replied, rejected, dropped, echoed];
         table.row([name.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
     }
     write!(f, "\n{table}")?;
@@ -230,6 +232,7 @@ mod tests {
             error: None,
             interfaces: vec![uplink],
             socket_lb: socket_lb("", &Program::SOCKETS),
+            not_ready: vec!["default/web, container web: tcp 10.0.0.1:80: connection refused".to_owned()],
             findings: vec!["services.yaml:3:1: what".to_owned()],
             not_served: Vec::new(),
         };
@@ -274,6 +277,9 @@ unroutable          7
 
 TABLE      ENTRIES   CAPACITY   FULL
 flows_v4       600       1000    60%
+
+not ready:
+  default/web, container web: tcp 10.0.0.1:80: connection refused
 
 findings:
   services.yaml:3:1: what

@@ -1,9 +1,13 @@
 //! What the dataplane is made with.
 
 use crate::options::XdpMode;
+use ipnet::IpNet;
 use nix::time::{ClockId, clock_getres};
-use std::path::PathBuf;
-use svc_lb_common::{config::Config, flow::Timeouts, snat::PortRange};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
+use svc_lb_common::{address::AddressPair, config::Config, flow::Timeouts, snat::PortRange};
 
 /// The part of the agent's flags that the dataplane needs.
 #[derive(Clone, Debug)]
@@ -20,6 +24,9 @@ pub struct Options {
     pub snat_ports: PortRange,
     /// `--external-cluster-ips`.
     pub external_cluster_ips: bool,
+    /// `--service-cluster-ip-range`, if it was given, at most one of each family: what is sent to an address
+    /// of these that no Service has is dropped.
+    pub own_ranges: Vec<IpNet>,
 }
 
 impl Options {
@@ -39,8 +46,39 @@ impl Options {
             snat_first_port: self.snat_ports.first,
             snat_last_port: self.snat_ports.last,
             external_cluster_ips: self.external_cluster_ips.into(),
+            drop_unallocated: (!self.own_ranges.is_empty()).into(),
+            service_networks: self.networks(),
+            service_masks: self.masks(),
             ..Config::default()
         }
+    }
+}
+
+impl Options {
+    /// The first address of the own range of each family. Where there is none, an address that no mask of
+    /// zeros gives.
+    fn networks(&self) -> AddressPair {
+        let mut networks =
+            AddressPair { v4: Ipv4Addr::BROADCAST.into(), v6: Ipv6Addr::from_bits(u128::MAX).into() };
+        for range in &self.own_ranges {
+            match range {
+                IpNet::V4(range) => networks.v4 = range.network().into(),
+                IpNet::V6(range) => networks.v6 = range.network().into(),
+            }
+        }
+        networks
+    }
+
+    /// The netmask of the own range of each family.
+    fn masks(&self) -> AddressPair {
+        let mut masks = AddressPair::default();
+        for range in &self.own_ranges {
+            match range {
+                IpNet::V4(range) => masks.v4 = range.netmask().into(),
+                IpNet::V6(range) => masks.v6 = range.netmask().into(),
+            }
+        }
+        masks
     }
 }
 

@@ -48,6 +48,8 @@ impl Position {
 pub struct Problem {
     /// How grave it is.
     pub severity: Severity,
+    /// Whether the object is left out because of it.
+    pub refuses: bool,
     /// Whether all that is wrong is that this version of svc-lb does not serve it yet.
     pub unserved: bool,
     /// The path of the field in the object, as in `spec.ports[1].port`; empty for the whole object.
@@ -61,7 +63,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The object is not served as it stands.
+    /// The part of the object that is named is not served as it stands. The mend says what svc-lb does until
+    /// it is mended, unless that is plain.
     pub fn error(
         field: impl Into<String>,
         what: impl Into<String>,
@@ -70,12 +73,23 @@ impl Problem {
     ) -> Self {
         Self {
             severity: Severity::Error,
+            refuses: false,
             unserved: false,
             field: field.into(),
             what: what.into(),
             why: why.into(),
             mend: mend.into(),
         }
+    }
+
+    /// The object is left out.
+    pub fn refusal(
+        field: impl Into<String>,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self { refuses: true, ..Self::error(field, what, why, mend) }
     }
 
     /// The object is served, but maybe not as its author meant it.
@@ -114,6 +128,8 @@ impl Problem {
 pub struct Finding {
     /// How grave it is.
     pub severity: Severity,
+    /// Whether the object is left out because of it.
+    pub refuses: bool,
     /// Whether all that is wrong is that this version of svc-lb does not serve it yet.
     pub unserved: bool,
     /// The file, as it was named.
@@ -135,9 +151,9 @@ pub struct Finding {
 impl Finding {
     /// A problem at a place of a file.
     pub fn at(file: &Arc<Path>, position: Position, problem: Problem) -> Self {
-        let Problem { severity, unserved, field, what, why, mend } = problem;
+        let Problem { severity, refuses, unserved, field, what, why, mend } = problem;
         let Position { line, column } = position;
-        Self { severity, unserved, file: Arc::clone(file), line, column, field, what, why, mend }
+        Self { severity, refuses, unserved, file: Arc::clone(file), line, column, field, what, why, mend }
     }
 }
 

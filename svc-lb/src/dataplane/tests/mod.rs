@@ -57,6 +57,7 @@ fn options(pin_dir: &Path) -> Options {
         timeouts: Timeouts::default(),
         snat_ports: PortRange { first: 10000, last: 29999 },
         external_cluster_ips: false,
+        own_ranges: Vec::new(),
     }
 }
 

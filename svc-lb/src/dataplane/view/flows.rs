@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 use svc_lb_common::{
     address::{Address, Tuple},
-    flow::{self, FlowKey, Hook, Phase, State, TCP, UDP},
+    flow::{self, FlowKey, Hook, Phase, SCTP, State, TCP, UDP},
 };
 
 /// One direction of a tracked connection: an entry of a flow table.
@@ -21,7 +21,7 @@ pub struct Flow {
     pub hook: &'static str,
     /// Client → backend, or backend → client.
     pub direction: Direction,
-    /// `TCP`, `UDP`, or the protocol's number.
+    /// `TCP`, `UDP`, `SCTP`, or the protocol's number.
     pub protocol: String,
     /// Where the packet comes from, as it arrives.
     pub source: SocketAddr,
@@ -40,7 +40,8 @@ pub struct Flow {
     /// Whether the endpoint was removed from the service since the flow was made.
     pub backend_removed: bool,
     /// Of TCP as nf_conntrack calls it: `syn-sent`, `syn-recv`, `established`, `close-wait`,
-    /// `time-wait`, `close`; else `unreplied` or `replied`.
+    /// `time-wait`, `close`; of SCTP likewise: `cookie-wait`, `established`, `shutdown-sent`,
+    /// `shutdown-recd`, `shutdown-ack-sent`, `closed`; else `unreplied` or `replied`.
     pub state: &'static str,
     /// How long ago a packet of this direction was last seen, in seconds.
     pub age: u32,
@@ -143,6 +144,7 @@ fn protocol(number: u16) -> String {
     match number {
         TCP => "TCP".to_owned(),
         UDP => "UDP".to_owned(),
+        SCTP => "SCTP".to_owned(),
         _ => number.to_string(),
     }
 }
@@ -151,11 +153,16 @@ fn state(phase: Phase) -> &'static str {
     match phase {
         Phase::TcpSynSent => "syn-sent",
         Phase::TcpSynRecv => "syn-recv",
-        Phase::TcpEstablished => "established",
+        Phase::TcpEstablished | Phase::SctpEstablished => "established",
         Phase::TcpCloseWait => "close-wait",
         Phase::TcpTimeWait => "time-wait",
         Phase::TcpClose => "close",
         Phase::Udp => "unreplied",
         Phase::UdpStream => "replied",
+        Phase::SctpCookieWait => "cookie-wait",
+        Phase::SctpShutdownSent => "shutdown-sent",
+        Phase::SctpShutdownRecd => "shutdown-recd",
+        Phase::SctpShutdownAckSent => "shutdown-ack-sent",
+        Phase::SctpClosed => "closed",
     }
 }

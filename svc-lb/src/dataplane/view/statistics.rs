@@ -34,12 +34,14 @@ pub struct Finished {
     pub rejected: u64,
     /// Dropped.
     pub dropped: u64,
+    /// ICMP echo requests, answered.
+    pub echoed: u64,
 }
 
 impl From<ProgramCounters> for Finished {
     fn from(counters: ProgramCounters) -> Self {
-        let ProgramCounters { forwarded, replied, rejected, dropped } = counters;
-        Self { forwarded, replied, rejected, dropped }
+        let ProgramCounters { forwarded, replied, rejected, dropped, echoed } = counters;
+        Self { forwarded, replied, rejected, dropped, echoed }
     }
 }
 
