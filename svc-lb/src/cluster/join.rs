@@ -2,12 +2,11 @@
 
 use super::{
     allocate::{Allocations, allocate},
-    annotations,
     cidr::parse_cidr,
     endpoints::{Source, Sources},
     external_addresses::{external_ips, load_balancer_ips},
     model::{Cluster, Node, Port, Service},
-    policies::{affinity_timeout, external_policy, internal_policy, nowhere_local},
+    policies::{affinity_timeout, algorithm, external_policy, internal_policy, nowhere_local},
     ranges::Ranges,
     request::{Request, Requests},
     source_ranges::source_ranges,
@@ -72,7 +71,7 @@ fn service(
         source_ranges: source_ranges(spec),
         internal_policy: internal_policy(spec),
         external_policy: external_policy(spec),
-        algorithm: annotations::algorithm(request.object),
+        algorithm: algorithm(request.object),
         affinity_timeout: affinity_timeout(spec),
         health_check_port: request.health_check.or(allocations.health_check_port(request.name)),
         origin: request.origin.clone(),
