@@ -26,6 +26,7 @@ mod maps;
 mod name;
 mod namespace_cookie;
 mod options;
+mod outdated;
 mod place;
 mod plan;
 mod source_range;
