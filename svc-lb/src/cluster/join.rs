@@ -2,7 +2,6 @@
 
 use super::{
     allocate::{Allocations, allocate},
-    annotations,
     endpoints::{Source, Sources},
     external_addresses::{external_ips, load_balancer_ips},
     model::{Cluster, Node, Port, Service},
@@ -11,8 +10,7 @@ use super::{
     request::{NodePort, Request, RequestedPort, Requests},
     source_ranges::source_ranges,
 };
-use crate::source::{Finding, Object, Objects, labels, parse_address};
-use ipnet::IpNet;
+use crate::source::{Finding, Object, Objects, annotations, labels, parse_address, parse_range};
 use k8s_openapi::api::core::v1 as api;
 
 /// What [`join`] gives.
@@ -103,10 +101,7 @@ fn node(object: &Object<api::Node>) -> Node {
     Node {
         addresses: internal.filter_map(|address| parse_address(&address.address)).collect(),
         zone: zone(&object.value).map(str::to_owned),
-        pod_cidrs: pod_cidrs
-            .filter_map(|range| range.parse().ok())
-            .map(|range: IpNet| range.trunc())
-            .collect(),
+        pod_cidrs: pod_cidrs.filter_map(|range| parse_range(range)).collect(),
     }
 }
 

@@ -25,7 +25,7 @@ mod validate;
 mod watch;
 mod way;
 
-pub use address::{parse_address, why_unusable};
+pub use address::{parse_address, parse_range, why_unusable};
 pub use cluster_ips::{given_cluster_ips, is_headless};
 pub use family::Family;
 #[cfg(test)]

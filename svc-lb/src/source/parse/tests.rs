@@ -1,6 +1,6 @@
 //! Small manifests in, findings out.
 
-use crate::source::{Severity, read_text};
+use crate::source::read_text;
 use proptest::prelude::*;
 
 const SERVICE: &str = "kind: Service\napiVersion: v1\nmetadata:\n  name: web\nspec:\n";

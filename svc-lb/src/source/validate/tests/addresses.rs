@@ -335,33 +335,34 @@ fn external_ips_are_addresses_of_hosts() {
         &[
             (
                 "  externalIPs: [192.0.2.1, 192.0.2]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:28: error: spec.externalIPs[1] is \"192.0.2\": that is not an IP address; write one, \
-                 such as 10.0.0.1 or fd00::1",
+                 such as 10.0.0.1 or fd00::1; until then nobody answers there",
             ),
             (
                 "  externalIPs: [0.0.0.0]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"0.0.0.0\": it is the unspecified address; write \
-                 an ordinary unicast address",
+                 an ordinary unicast address; until then nobody answers there",
             ),
             (
                 "  externalIPs: [127.0.0.1]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"127.0.0.1\": it is a loopback address; write an \
-                 ordinary unicast address",
+                 ordinary unicast address; until then nobody answers there",
             ),
             (
                 "  externalIPs: [169.254.1.1]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"169.254.1.1\": it is a link-local address, which \
-                 has a meaning on one link only; write an ordinary unicast address",
+                 has a meaning on one link only; write an ordinary unicast address; until then nobody \
+                 answers there",
             ),
             (
                 "  externalIPs: [\"ff02::1\"]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"ff02::1\": it is a multicast address; write an \
-                 ordinary unicast address",
+                 ordinary unicast address; until then nobody answers there",
             ),
             (
                 "  externalIPs: [192.0.2.01]\n",

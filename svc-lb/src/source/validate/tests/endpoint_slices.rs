@@ -99,7 +99,7 @@ fn addresses_beside_the_first_are_checked_too() {
             "addressType: IPv4\nendpoints: [{addresses: [10.0.0.1, \"fd00::1\"]}]\n",
             STAYS,
             "5:36: error: endpoints[0].addresses[1] is \"fd00::1\": an IPv4 address belongs here; write \
-             one, or give the other family; the first address is used",
+             one, or give the other family; until then the first address is used",
         )],
     );
 }
