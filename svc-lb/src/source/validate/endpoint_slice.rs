@@ -87,11 +87,10 @@ fn addresses(field: &str, addresses: &[String], address_type: &str, problems: &m
         let field = format!("{field}[{index}]");
         if let Some(family) = Family::from_name(address_type) {
             let check = |problems: &mut Vec<Problem>| address(problems, &field, text, Some(family));
-            // A slice's consumers use the first address only.
-            if index == 0 {
-                check(problems)
-            } else {
-                tolerating(problems, "the first address is used", check)
+            match index {
+                0 => check(problems),
+                // A slice's consumers use the first address only.
+                _ => tolerating(problems, "the first address is used", check),
             }
         } else if address_type == "FQDN" {
             domain_name(&field, text, problems);

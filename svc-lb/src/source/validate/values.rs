@@ -138,7 +138,7 @@ pub fn tolerating(problems: &mut Vec<Problem>, until_then: &str, check: impl FnO
     check(problems);
     for problem in problems[before..].iter_mut().filter(|problem| problem.refuses) {
         problem.refuses = false;
-        problem.mend += &format!("; until then {until_then}");
+        problem.mend = format!("{}; until then {until_then}", problem.mend);
     }
 }
 

@@ -59,10 +59,10 @@ fn source_ranges_are_no_annotation() {
                 STAYS,
                 "3:91: warning: the annotation service.beta.kubernetes.io/load-balancer-source-ranges \
                  has no effect: svc-lb, like kube-proxy, reads spec.loadBalancerSourceRanges; write \
-                 loadBalancerSourceRanges: [10.0.0.0/8, x]\n3:91: error: a range of \
-                 service.beta.kubernetes.io/load-balancer-source-ranges is \" x\": that is not a CIDR; \
-                 write one, such as 10.244.1.0/24 or fd00:1::/64; until then it has no effect, as all of \
-                 them",
+                 loadBalancerSourceRanges: [10.0.0.0/8, x]\n\
+                 3:91: error: a range of service.beta.kubernetes.io/load-balancer-source-ranges is \" \
+                 x\": that is not a CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until then it \
+                 has no effect, as all of them",
             ),
             (
                 "kind: Service\nmetadata: {name: a, annotations: \
@@ -71,10 +71,10 @@ fn source_ranges_are_no_annotation() {
                 STAYS,
                 "3:91: error: \
                  metadata.annotations.service.beta.kubernetes.io/load-balancer-source-ranges is given: \
-                 only Services of type LoadBalancer have it; leave it out; until then it has no \
-                 effect\n3:91: error: a range of service.beta.kubernetes.io/load-balancer-source-ranges \
-                 is \" x\": that is not a CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until \
-                 then it has no effect, as all of them",
+                 only Services of type LoadBalancer have it; leave it out; until then it has no effect\n\
+                 3:91: error: a range of service.beta.kubernetes.io/load-balancer-source-ranges is \" \
+                 x\": that is not a CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until then it \
+                 has no effect, as all of them",
             ),
         ],
     );

@@ -84,9 +84,9 @@ fn source_ranges_are_cidrs() {
                 "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.1/8, 010.0.0.0/8]\n",
                 STAYS,
                 "8:30: error: spec.loadBalancerSourceRanges[0] is \"10.0.0.1/8\": programs differ in how \
-                 they read a range in this form; svc-lb takes it for 10.0.0.0/8: write that\n8:42: \
-                 error: spec.loadBalancerSourceRanges[1] is \"010.0.0.0/8\": programs differ in how they \
-                 read a range in this form; svc-lb takes it for 10.0.0.0/8: write that",
+                 they read a range in this form; svc-lb takes it for 10.0.0.0/8: write that\n\
+                 8:42: error: spec.loadBalancerSourceRanges[1] is \"010.0.0.0/8\": programs differ in \
+                 how they read a range in this form; svc-lb takes it for 10.0.0.0/8: write that",
             ),
             (
                 "  type: LoadBalancer\n  loadBalancerSourceRanges: [\"::ffff:10.0.0.0/104\"]\n",

@@ -98,8 +98,9 @@ fn the_external_policy_is_for_services_with_sources_outside() {
                 STAYS,
                 "9:26: error: spec.externalTrafficPolicy is given: only Services of type NodePort or \
                  LoadBalancer, or with externalIPs, are for sources outside; leave it out; until then it \
-                 has no effect\n7:9: note: the Service is of type ExternalName: it is a name in the DNS, \
-                 without an address; there is nothing for svc-lb to serve",
+                 has no effect\n\
+                 7:9: note: the Service is of type ExternalName: it is a name in the DNS, without an \
+                 address; there is nothing for svc-lb to serve",
             ),
         ],
     );
