@@ -15,10 +15,6 @@ use tracing::{info, warn};
 /// The taint of a Node that the cluster autoscaler is about to delete.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
-/// What this version does not serve, whatever the manifests say.
-pub const NOT_SERVED: [&str; 1] =
-    ["Services of type LoadBalancer, externalIPs, traffic policies, session affinity and topology"];
-
 /// How much the tables hold.
 pub fn counts(tables: &Tables) -> Counts {
     Counts {

@@ -1,6 +1,5 @@
-//! IP addresses, and ranges of them, as Kubernetes objects spell them.
+//! IP addresses as Kubernetes objects spell them.
 
-use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Reads an address in the forms that Kubernetes has accepted over the years, and gives the one form
@@ -11,17 +10,6 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
         Ok(address) => Some(address.to_canonical()),
         Err(_) => parse_with_leading_zeros(text).map(IpAddr::V4),
     }
-}
-
-/// Reads a range (a CIDR), whose address may have the forms that an address may have, and more bits than
-/// the length says. `None` for what is no range, and for an IPv4 one that is spelt as an IPv6 one: programs
-/// differ in what they take it for.
-pub fn parse_range(text: &str) -> Option<IpNet> {
-    let (address, length) = text.split_once('/')?;
-    let is_v6 = address.contains(':');
-    let address = parse_address(address).filter(|address| address.is_ipv6() == is_v6)?;
-    let length = length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse().ok())??;
-    IpNet::new(address, length).ok().map(|range| range.trunc())
 }
 
 /// Whether an address is spelt in a way that programs read differently, or refuse.
@@ -78,24 +66,6 @@ mod tests {
         for wrong in ["", "10.0.0", "10.0.0.0.1", "10.0.0.256", "10.0.0.+1", "10.0..1", "fe80::1%eth0", "web"]
         {
             assert_eq!(parse_address(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_range_has_one_form() {
-        for (text, expected) in [
-            ("203.0.113.7/25", Some("203.0.113.0/25")),
-            ("010.000.0.0/8", Some("10.0.0.0/8")),
-            ("FD00::1/64", Some("fd00::/64")),
-            ("0.0.0.0/0", Some("0.0.0.0/0")),
-            ("::ffff:10.0.0.0/104", None),
-            ("10.0.0.0/33", None),
-            ("10.0.0.0/+8", None),
-            ("10.0.0.1", None),
-            ("everybody", None),
-        ] {
-            let expected = expected.map(|range| range.parse().expect("a range"));
-            assert_eq!(parse_range(text), expected, "{text:?}");
         }
     }
 

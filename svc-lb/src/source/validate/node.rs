@@ -4,7 +4,7 @@ use super::{
     Validate,
     values::{self, address, repeated},
 };
-use crate::source::{address::parse_range, family::Family, finding::Problem};
+use crate::source::{cidr::parse_cidr, family::Family, finding::Problem};
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus};
 
 impl Validate for Node {
@@ -59,7 +59,7 @@ fn pod_cidrs(spec: &NodeSpec, problems: &mut Vec<Problem>) {
             "leave out one of the two fields; until then spec.podCIDRs holds",
         ));
     }
-    let family = |range: &str| parse_range(range).map(|range| Family::of(range.addr()));
+    let family = |range: &str| parse_cidr(range).map(|range| Family::of(range.addr()));
     let families = several.into_iter().filter_map(|(field, range)| Some((field, family(range)?)));
     problems.extend(repeated(&families.collect::<Vec<_>>()).map(|(field, family)| {
         Problem::error(

@@ -2,7 +2,8 @@
 
 use super::names::{is_dns_label, is_port_name, is_qualified_name};
 use crate::source::{
-    address::{is_ambiguous, parse_address, parse_range, why_unusable},
+    address::{is_ambiguous, parse_address, why_unusable},
+    cidr::parse_cidr,
     family::Family,
     finding::Problem,
 };
@@ -114,7 +115,7 @@ pub fn spelling(problems: &mut Vec<Problem>, field: &str, text: &str, address: I
 /// Checks a CIDR, of which something is said.
 pub fn range(problems: &mut Vec<Problem>, field: &str, what: String, text: &str) {
     let address = text.split_once('/').map_or(text, |(address, _)| address);
-    match parse_range(text) {
+    match parse_cidr(text) {
         None => problems.push(Problem::refusal(
             field,
             what,
