@@ -143,7 +143,6 @@ impl Agent {
             socket_lb: status::SocketLb::default(),
             not_ready: Vec::new(),
             findings: Vec::new(),
-            not_served: Vec::new(),
         };
         Ok(Self {
             options,
@@ -400,14 +399,13 @@ impl Agent {
             self.tools.health.synced();
         }
 
-        let (findings, not_served) = self.lines();
+        let findings = self.lines();
         for finding in findings.iter().filter(|finding| !self.status.findings.contains(finding)) {
             warn!("{finding}");
         }
         self.tools.metrics.describe(self.status.counts, findings.len());
         self.status.error = error;
         self.status.findings = findings;
-        self.status.not_served = not_served;
         self.status.node.addresses = self.node_addresses.clone().unwrap_or_default();
         self.tell();
     }
@@ -420,9 +418,9 @@ impl Agent {
         }
     }
 
-    /// What is wrong, and what is not served, a line each.
-    fn lines(&self) -> (Vec<String>, Vec<String>) {
-        let (mut wrong, unserved) = report::findings(&self.findings.manifests);
+    /// What is wrong, a line each.
+    fn lines(&self) -> Vec<String> {
+        let mut wrong = report::findings(&self.findings.manifests);
         let Findings { tables, sysctls, state, .. } = &self.findings;
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
         wrong.extend(self.exhaustion.finding(self.options.ports.snat));
@@ -438,7 +436,6 @@ impl Agent {
                 "the range of ClusterIPs {range} meets {other}: give another --service-cluster-ip-range"
             ))
         }));
-        let not_served = report::NOT_SERVED.map(str::to_owned).into_iter().chain(unserved);
-        (wrong, not_served.collect())
+        wrong
     }
 }
