@@ -50,7 +50,8 @@ fn one_port_of_three_protocols_is_three_frontends() {
                  {name: c, port: 53, protocol: SCTP}]\n";
     let compiled = compiled(&service("dns", &format!("  clusterIP: 10.96.0.10\n{ports}")));
     let expected = [("TCP", "b"), ("UDP", "a"), ("SCTP", "c")];
-    let expected = expected.map(|(protocol, name)| format!("ClusterIp 10.96.0.10:53/{protocol} default/dns:{name}"));
+    let expected =
+        expected.map(|(protocol, name)| format!("ClusterIp 10.96.0.10:53/{protocol} default/dns:{name}"));
     assert_eq!(frontends(&compiled), expected);
 }
 
