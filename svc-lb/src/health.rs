@@ -69,6 +69,11 @@ impl Health {
         self.change(|facts| facts.node_leaves = leaves);
     }
 
+    /// Whether a sync has succeeded and no change waits for too long; whatever is to become of the Node.
+    pub fn is_healthy(&self) -> bool {
+        self.facts().answer(false, Instant::now(), Timestamp::now()).healthy
+    }
+
     /// The server of `/healthz` and `/livez`.
     pub fn router(&self) -> Router {
         Router::new()
@@ -77,13 +82,16 @@ impl Health {
             .with_state(self.clone())
     }
 
+    fn facts(&self) -> Facts {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn answer(&self, asks_for_node: bool) -> impl IntoResponse + use<> {
-        let facts = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = facts.answer(asks_for_node, Instant::now(), Timestamp::now());
+        let answer = self.facts().answer(asks_for_node, Instant::now(), Timestamp::now());
         let status = if answer.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let headers: [(HeaderName, &str); 2] =
             [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];

@@ -15,7 +15,8 @@
 //! - [`cli`]: one file a subcommand
 //! - [`options`]: the values of options that more than one of them reads
 //! - [`state_dir`], [`status`]: what the agent keeps, and what it says of itself
-//! - [`health`], [`metrics`], [`server`]: what it answers over HTTP
+//! - [`probe`]: readiness probes of Pods
+//! - [`health`], [`health_check`], [`metrics`], [`server`]: what it answers over HTTP
 
 pub mod agent;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod cluster;
 pub mod compile;
 pub mod dataplane;
 pub mod health;
+pub mod health_check;
 pub mod metrics;
 pub mod node;
 pub mod options;

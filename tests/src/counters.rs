@@ -60,6 +60,11 @@ impl Counters {
         self.programs("dropped")
     }
 
+    /// The programs that answered pings.
+    pub fn echoed_by(&self) -> Vec<Program> {
+        self.programs("echoed")
+    }
+
     /// How many packets from clients a program sent on to backends.
     pub fn forwarded(&self, program: Program) -> u64 {
         self.get(&format!("programs/{}/forwarded", program.name()))

@@ -4,6 +4,7 @@ use crate::frame::Path;
 use anyhow::Result;
 use etherparse::{TcpHeader, VlanId};
 use std::net::IpAddr;
+use svc_lb_common::sctp::chunk::INIT;
 
 /// Where the IP header begins.
 const IP: usize = 14;
@@ -69,8 +70,8 @@ impl Random {
     }
 }
 
-/// Frames of every form for a path: TCP with every set of flags, UDP, ICMP, fragments, extension
-/// headers, tags.
+/// Frames of every form for a path: TCP with every set of flags, UDP, SCTP with every chunk, ICMP, fragments,
+/// extension headers, tags.
 pub fn frames(path: &Path) -> Result<Vec<Vec<u8>>> {
     let datagram = path.udp(b"some payload of a datagram")?;
     let mut frames = vec![
@@ -95,6 +96,11 @@ pub fn frames(path: &Path) -> Result<Vec<Vec<u8>>> {
         };
         frames.push(path.tcp(header, b"some payload of a segment")?);
     }
+    for chunk in 0..16_u8 {
+        frames.push(path.sctp(1, chunk, b"some value of a chunk")?);
+    }
+    let init = path.sctp(0, INIT, &[7; 16])?;
+    frames.extend([fragment(&init, 0, true), with_options(&init), icmp_error(&init)]);
     let segment = path.syn(1)?;
     frames.extend([fragment(&segment, 0, true), with_options(&segment), icmp_error(&segment)]);
     Ok(frames)

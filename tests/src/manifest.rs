@@ -20,12 +20,17 @@ pub struct Service {
     number: u8,
     backends: Vec<Backend>,
     sctp: bool,
+    annotations: Vec<String>,
+    spec: Vec<String>,
+    load_balancer: Option<Addresses>,
+    external: Option<Addresses>,
 }
 
 /// An endpoint of a [`Service`].
 #[derive(Clone, Debug)]
 struct Backend {
     name: String,
+    node: String,
     addresses: Addresses,
     port: u16,
     terminating: bool,
@@ -33,20 +38,54 @@ struct Backend {
 
 impl Backend {
     fn new(host: &Host, port: u16) -> Self {
-        Self { name: host.name().to_owned(), addresses: host.addresses(), port, terminating: false }
+        let (name, addresses) = (host.name().to_owned(), host.addresses());
+        let node = addresses.node_of_pod().unwrap_or(&name).to_owned();
+        Self { name, node, addresses, port, terminating: false }
     }
 }
 
 impl Service {
     /// A Service without endpoints. Its number gives its ClusterIPs and its nodePort.
     pub fn number(number: u8) -> Self {
-        Self { number, backends: Vec::new(), sctp: false }
+        Self {
+            number,
+            backends: Vec::new(),
+            sctp: false,
+            annotations: Vec::new(),
+            spec: Vec::new(),
+            load_balancer: None,
+            external: None,
+        }
     }
 
     /// The same Service with these endpoints instead, each at [`TARGET_PORT`].
     pub fn behind<'a>(&self, hosts: impl IntoIterator<Item = &'a Host>) -> Self {
         let backends = hosts.into_iter().map(|host| Backend::new(host, TARGET_PORT));
-        Self { number: self.number, backends: backends.collect(), sctp: self.sctp }
+        Self { backends: backends.collect(), ..self.clone() }
+    }
+
+    /// The same Service with one more line in its `spec`.
+    pub fn with(mut self, line: &str) -> Self {
+        self.spec.push(line.to_owned());
+        self
+    }
+
+    /// The same Service with an annotation.
+    pub fn annotated(mut self, name: &str, value: &str) -> Self {
+        self.annotations.push(format!("{name}: \"{value}\""));
+        self
+    }
+
+    /// The same Service of type LoadBalancer, with addresses of its load balancer.
+    pub fn balanced_at(mut self, addresses: Addresses) -> Self {
+        self.load_balancer = Some(addresses);
+        self
+    }
+
+    /// The same Service with external IPs.
+    pub fn externally_at(mut self, addresses: Addresses) -> Self {
+        self.external = Some(addresses);
+        self
     }
 
     /// The same Service for SCTP too, at the same ports.
@@ -87,11 +126,13 @@ impl Service {
     pub fn served_at(&self, nodes: &[Addresses]) -> Vec<Served> {
         let port = |(family, protocol)| {
             let node_ports = nodes.iter().map(|node| (node.of(family), self.node_port()).into());
+            let others = [self.load_balancer, self.external].into_iter().flatten();
+            let others = others.map(|addresses| SocketAddr::new(addresses.of(family), PORT));
             Served {
                 name: self.name(),
                 protocol,
                 family,
-                frontends: node_ports.chain([self.cluster_ip(family)]).collect(),
+                frontends: node_ports.chain([self.cluster_ip(family)]).chain(others).collect(),
                 backends: self
                     .backends
                     .iter()
@@ -107,13 +148,15 @@ impl Service {
     pub fn manifest(&self) -> String {
         let (name, node_port) = (self.name(), self.node_port());
         let [v4, v6] = FAMILIES.map(|family| Addresses::service(self.number).of(family));
+        let annotations = self.annotations.join(", ");
+        let kind = if self.load_balancer.is_some() { "LoadBalancer" } else { "NodePort" };
         let mut text = format!(
             "---
 apiVersion: v1
 kind: Service
-metadata: {{name: {name}, namespace: default}}
+metadata: {{name: {name}, namespace: default, annotations: {{{annotations}}}}}
 spec:
-  type: NodePort
+  type: {kind}
   clusterIP: {v4}
   clusterIPs: [{v4}, \"{v6}\"]
   ipFamilies: [IPv4, IPv6]
@@ -127,6 +170,18 @@ spec:
             let _ = writeln!(
                 text,
                 "  - {{name: sctp, protocol: SCTP, port: {PORT}, targetPort: {TARGET_PORT}, nodePort: {node_port}}}"
+            );
+        }
+        for line in &self.spec {
+            let _ = writeln!(text, "  {line}");
+        }
+        if let Some(Addresses { v4, v6 }) = self.external {
+            let _ = writeln!(text, "  externalIPs: [{v4}, \"{v6}\"]");
+        }
+        if let Some(Addresses { v4, v6 }) = self.load_balancer {
+            let _ = writeln!(
+                text,
+                "status: {{loadBalancer: {{ingress: [{{ip: {v4}, ipMode: VIP}}, {{ip: \"{v6}\"}}]}}}}"
             );
         }
         for family in FAMILIES {
@@ -160,7 +215,8 @@ endpoints:
                 self.name()
             );
             for backend in self.backends.iter().filter(|backend| backend.port == port) {
-                let (address, host) = (backend.addresses.of(family), &backend.name);
+                let Backend { name: host, node, .. } = backend;
+                let address = backend.addresses.of(family);
                 let conditions = if backend.terminating {
                     "ready: false, serving: true, terminating: true"
                 } else {
@@ -168,7 +224,7 @@ endpoints:
                 };
                 let _ = writeln!(
                     text,
-                    "- {{addresses: [\"{address}\"], hostname: {host}, conditions: {{{conditions}}}}}"
+                    "- {{addresses: [\"{address}\"], hostname: {host}, nodeName: {node}, conditions: {{{conditions}}}}}"
                 );
             }
         }

@@ -16,7 +16,7 @@ use crate::{
     links,
     namespace::Namespace,
     nftables, offload, overlay,
-    plan::{Addresses, CLUSTER_CIDR, everything, pod_cidr},
+    plan::{Addresses, CLUSTER_CIDR, NODES, everything, pod_cidr},
     pods::{Pods, veth},
     topology::Topology,
 };
@@ -53,13 +53,13 @@ impl Network {
     pub fn build(topology: Topology, offloads: bool) -> Result<Self> {
         let mut lans = vec![Lan::new(0)?];
         let client = lans[0].host("client", CLIENT)?;
-        let mut node = lans[0].host("node", NODE)?;
+        let mut node = lans[0].host(NODES[0], NODE)?;
         if topology == Topology::TwoUplinks {
             let second = Lan::new(1)?;
             second.adopt(&mut node, NODE)?;
             lans.push(second);
         }
-        let mut node2 = lans[lans.len() - 1].host("node2", NODE2)?;
+        let mut node2 = lans[lans.len() - 1].host(NODES[1], NODE2)?;
         let pods = match topology {
             Topology::Routed | Topology::TwoUplinks => [0, 1].map(|node| Pods::routed(node, LAN_MTU)),
             Topology::Vxlan => {
@@ -141,7 +141,7 @@ impl Network {
             .try_for_each(|node| nftables::masquerade(node.namespace(), &pods))
     }
 
-    /// Each node reaches the other's pods, and the client all pods and ClusterIPs, by the nodes. What
+    /// Each node reaches the other's pods, and the client all pods, ClusterIPs and load balancers, by the nodes. What
     /// nobody has is the client's, who keeps it.
     fn add_routes(&self) -> Result<()> {
         let (client, node, node2) = (&self.client, &self.node, &self.node2);
@@ -152,6 +152,7 @@ impl Network {
         route(node, everything(), INTERFACE, to_client)?;
         route(client, pod_cidr(0), INTERFACE, to_node)?;
         route(client, Addresses::service(0).with_prefixes(12, 112), INTERFACE, to_node)?;
+        route(client, Addresses::load_balancer(0).with_prefixes(24, 112), INTERFACE, to_node)?;
         if self.topology == Topology::TwoUplinks {
             let second_lan = Addresses::lan(1, 0).with_prefixes(24, 64);
             route(client, second_lan, INTERFACE, to_node)?;

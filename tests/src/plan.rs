@@ -21,6 +21,9 @@ pub const CLUSTER_CIDR: &str = "10.244.0.0/16,fd00:244::/32";
 /// Where ClusterIPs are: `--service-cluster-ip-range`.
 pub const SERVICE_RANGE: &str = "10.96.0.0/12,fd00:10:96::/112";
 
+/// The names of the nodes: the one with the agent, and the other.
+pub const NODES: [&str; 2] = ["node", "node2"];
+
 /// What a pod has as its gateway, in place of an address of the node.
 pub const POD_GATEWAYS: Addresses = Addresses {
     v4: Ipv4Addr::new(169, 254, 1, 1),
@@ -77,6 +80,20 @@ impl Addresses {
             v4: Ipv4Addr::new(10, 96, 0, number),
             v6: Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, number as u16),
         }
+    }
+
+    /// What a load balancer gives to a Service: nobody has it, and the client's routes to it lead to the node.
+    pub const fn load_balancer(number: u8) -> Self {
+        Self {
+            v4: Ipv4Addr::new(203, 0, 113, number),
+            v6: Ipv6Addr::new(0x2001, 0xdb8, 0x203, 0, 0, 0, 0, number as u16),
+        }
+    }
+
+    /// The name of the node that a pod of these addresses is on; `None` for any other host.
+    pub fn node_of_pod(&self) -> Option<&'static str> {
+        let [10, 244, node, _] = self.v4.octets() else { return None };
+        NODES.get(usize::from(node)).copied()
     }
 
     /// The one of a family.

@@ -1,7 +1,7 @@
 //! SCTP packets (RFC 9260), made and read byte by byte: the kernel need not have sockets for them.
 
 use crate::frame::{Path, addresses};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use etherparse::{IpNumber, PacketHeaders, PayloadSlice};
 use std::{io, net::SocketAddr};
 use svc_lb_common::crc32c;
@@ -12,6 +12,36 @@ const HEADER: usize = 12;
 const CHECKSUM: std::ops::Range<usize> = 8..12;
 
 impl Path {
+    /// The same with a value of four bytes that give it the checksum zero.
+    pub fn sctp_with_checksum_zero(&self, tag: u32, chunk: u8) -> Result<Vec<u8>> {
+        // A checksum is linear but for a constant: the value is the sum of those bits whose checksums, without
+        // the constant, add up to that of the value zero. Gauss finds them.
+        let checksum = |value: u32| -> Result<u32> {
+            let frame = self.sctp(tag, chunk, &value.to_le_bytes())?;
+            Ok(Sctp::read(&frame).context("no SCTP")?.checksum)
+        };
+        let (mut wanted, mut value, zero) = (checksum(0)?, 0, checksum(0)?);
+        let mut basis: Vec<(u32, u32)> = Vec::new();
+        for bit in (0..u32::BITS).map(|bit| 1 << bit) {
+            let mut vector = (checksum(bit)? ^ zero, bit);
+            for &(sum, bits) in &basis {
+                if vector.0 ^ sum < vector.0 {
+                    vector = (vector.0 ^ sum, vector.1 ^ bits);
+                }
+            }
+            if vector.0 != 0 {
+                basis.push(vector);
+                basis.sort_unstable_by(|one, other| other.cmp(one));
+            }
+        }
+        for (sum, bits) in basis {
+            if wanted ^ sum < wanted {
+                (wanted, value) = (wanted ^ sum, value ^ bits);
+            }
+        }
+        self.sctp(tag, chunk, &value.to_le_bytes())
+    }
+
     /// An SCTP frame with one chunk, and its verification tag.
     pub fn sctp(&self, tag: u32, chunk: u8, value: &[u8]) -> Result<Vec<u8>> {
         /// What a chunk's header is long, and what its end is aligned to.
@@ -59,12 +89,14 @@ impl Sctp {
             return None;
         }
         let bytes = payload.payload.to_vec();
-        let (&[a, b, c, d, e, f, g, h, i, j, k, l], chunks) = bytes.split_first_chunk::<HEADER>()?;
+        let (header, chunks) = bytes.split_first_chunk::<HEADER>()?;
+        let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         Some(Self {
-            source: SocketAddr::new(source, u16::from_be_bytes([a, b])),
-            destination: SocketAddr::new(destination, u16::from_be_bytes([c, d])),
-            tag: u32::from_be_bytes([e, f, g, h]),
-            checksum: u32::from_le_bytes([i, j, k, l]),
+            source: SocketAddr::new(source, port(0)),
+            destination: SocketAddr::new(destination, port(2)),
+            tag: u32::from_be_bytes(word(4)),
+            checksum: u32::from_le_bytes(word(CHECKSUM.start)),
             chunk: *chunks.first()?,
             bytes,
         })

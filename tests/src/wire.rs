@@ -50,8 +50,8 @@ impl Wire {
             let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
             // By force: a frame that finds no room is lost, and net.core.rmem_max allows little.
             setsockopt(&socket, RcvBufForce, &(16 << 20))?;
-            set_option(&socket, libc::PACKET_AUXDATA)?;
-            set_option(&socket, libc::PACKET_IGNORE_OUTGOING)?;
+            set_option(&socket, libc::PACKET_AUXDATA, 1)?;
+            set_option(&socket, libc::PACKET_IGNORE_OUTGOING, 1)?;
             socket.bind(&packet_address(index, sees.protocol()))?;
             Ok(socket)
         };
@@ -66,6 +66,24 @@ impl Wire {
         let sent = self.socket.send(frame)?;
         anyhow::ensure!(sent == frame.len(), "sent {sent} bytes of {}", frame.len());
         Ok(())
+    }
+
+    /// Sends a frame whose checksum is still to be completed, as the kernel's own sockets do where the interface
+    /// says that it would: `start` is where what it covers begins, and `field` where it is, both in bytes from
+    /// the start of the frame.
+    pub fn send_unfinished(&self, frame: &[u8], start: u16, field: u16) -> Result<()> {
+        /// `PACKET_VNET_HDR` of linux/if_packet.h.
+        const PACKET_VNET_HDR: libc::c_int = 15;
+        /// `VIRTIO_NET_HDR_F_NEEDS_CSUM` of linux/virtio_net.h.
+        const NEEDS_CHECKSUM: u8 = 1;
+        let [start, offset] = [start, field - start].map(u16::to_ne_bytes);
+        let no_segments = [0; 5];
+        // `struct virtio_net_hdr`.
+        let header = [&[NEEDS_CHECKSUM][..], &no_segments, &start, &offset].concat();
+        set_option(&self.socket, PACKET_VNET_HDR, 1)?;
+        let sent = self.send(&[&header, frame].concat());
+        set_option(&self.socket, PACKET_VNET_HDR, 0)?;
+        sent
     }
 
     /// The next frame that `wanted` gives something for.
@@ -158,17 +176,16 @@ fn packet_address(interface: u32, protocol: u16) -> SockAddr {
     unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
 }
 
-/// Sets an option of packet sockets to 1.
-fn set_option(socket: &Socket, option: libc::c_int) -> io::Result<()> {
-    let one: libc::c_int = 1;
+/// Sets an option of packet sockets.
+fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the value is an integer of the given size, which outlives the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
             option,
-            (&raw const one).cast(),
-            size_of_val(&one) as libc::socklen_t,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -8,10 +8,16 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
-use svc_lb::{compile::Family, dataplane::view::Direction};
-use svc_lb_common::counters::{
-    DropReason::ClusterIpFromUplink,
-    Program::{self, TcPodEgress, TcPodIngress, TcUplinkEgress, XdpUplink},
+use svc_lb::{
+    compile::{Family, Protocol},
+    dataplane::view::Direction,
+};
+use svc_lb_common::{
+    counters::{
+        DropReason::ClusterIpFromUplink,
+        Program::{self, TcPodEgress, TcPodIngress, TcUplinkEgress, XdpUplink},
+    },
+    sctp::chunk::INIT,
 };
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
@@ -22,6 +28,7 @@ use svc_lb_tests::{
     nftables::policy::forbid,
     plan::{FAMILIES, KINDS},
     programs::{self, Programs},
+    sctp::Sctp,
     wire::{Sees, Wire},
     with_and_without_xdp,
 };
@@ -277,12 +284,17 @@ fn is_ip(frame: &[u8]) -> bool {
     matches!(frame.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd]))
 }
 
-/// Source, destination, and whether it is TCP, of what may open a connection or exchange: also the first
-/// fragment of it.
-fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, bool)> {
-    let packet = Packet::read(&garbage::whole(frame).unwrap_or_else(|| frame.to_vec()))?;
+/// Source, destination and protocol of what may open a connection or exchange: also the first fragment of
+/// it.
+fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, Protocol)> {
+    let whole = garbage::whole(frame).unwrap_or_else(|| frame.to_vec());
+    if let Some(sctp) = Sctp::read(&whole) {
+        return (sctp.chunk == INIT).then_some((sctp.source, sctp.destination, Protocol::Sctp));
+    }
+    let packet = Packet::read(&whole)?;
     let opens = packet.tcp.as_ref().is_none_or(|tcp| tcp.syn && !tcp.ack && !tcp.rst && !tcp.fin);
-    opens.then_some((packet.source, packet.destination, packet.tcp.is_some()))
+    let protocol = if packet.tcp.is_some() { Protocol::Tcp } else { Protocol::Udp };
+    opens.then_some((packet.source, packet.destination, protocol))
 }
 
 /// How many frames of garbage each program gets of each family.
@@ -325,9 +337,10 @@ fn garbage_changes_nothing_but_counters_in_any_program() -> Result<()> {
         assert_eq!(statistics.drops.values().sum::<u64>(), dropped);
         assert_eq!(statistics.programs.values().map(|finished| finished.dropped).sum::<u64>(), dropped);
         let flows = view.flows()?;
-        assert!(flows.len() >= 2 * 2 * 2 * 3, "the garbage is so bad that nothing was accepted");
+        assert!(flows.len() >= 2 * 2 * 3 * 3, "the garbage is so bad that nothing was accepted");
         for flow in flows.iter().filter(|flow| flow.direction == Direction::Forward) {
-            let opening = (flow.source, flow.destination, flow.protocol == "TCP");
+            let protocol = Protocol::from_field(Some(&flow.protocol)).context("an unknown protocol")?;
+            let opening = (flow.source, flow.destination, protocol);
             assert!(openings.contains(&opening), "made by what opens nothing: {flow:?}");
         }
         Ok(())

@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use svc_lb::compile::Family;
-use svc_lb_common::counters::Program::{
-    self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+use svc_lb_common::{
+    counters::Program::{self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink},
+    sctp::chunk::INIT,
 };
 use svc_lb_tests::{
     Host, Rig, Service, Topology, Xdp,
@@ -13,7 +14,7 @@ use svc_lb_tests::{
     host::INTERFACE,
     in_every_network,
     plan::FAMILIES,
-    programs::{BACKEND, FRONTEND, MAC, PORT, Programs, TARGET_PORT},
+    programs::{BACKEND, FRONTEND, IDENTITY_PORT, MAC, PORT, Programs, TARGET_PORT},
     wire::{Sees, Wire},
     with_and_without_xdp,
 };
@@ -194,6 +195,32 @@ fn a_first_fragment_without_a_whole_header_leaves_as_it_came() -> Result<()> {
     })
 }
 
+/// The checksum of SCTP is in the first fragment, and changes by how long all of them are.
+#[test]
+fn a_fragment_of_sctp_is_translated_only_where_its_ports_stay() -> Result<()> {
+    Programs::with(|programs| {
+        for family in [0, 1] {
+            let frames = |port| {
+                let mut path = path(family, 42004);
+                path.destination.set_port(port);
+                fragments(&path.sctp(0, INIT, &[7; 1000])?, 93, 400)
+            };
+            let changing = frames(PORT)?;
+            assert_eq!(programs.run(TcPodIngress, &changing[0])?.verdict, DROP);
+            // The others follow nothing.
+            as_it_came(programs, TcPodIngress, &changing[1])?;
+            // The backend of this frontend is the frontend itself: what follows is counted.
+            let before = programs.rewritten(TcPodIngress)?;
+            let staying = frames(IDENTITY_PORT)?;
+            for fragment in &staying {
+                as_it_came(programs, TcPodIngress, fragment)?;
+            }
+            assert_eq!(programs.rewritten(TcPodIngress)? - before, staying.len() as u64);
+        }
+        Ok(())
+    })
+}
+
 /// A fragment header does not make a fragment (RFC 6946).
 #[test]
 fn an_ipv6_datagram_in_one_fragment_is_a_whole_packet() -> Result<()> {
@@ -208,6 +235,8 @@ fn an_ipv6_datagram_in_one_fragment_is_a_whole_packet() -> Result<()> {
 
 /// `TC_ACT_UNSPEC`.
 const NEXT: i32 = -1;
+/// `TC_ACT_SHOT`.
+const DROP: i32 = 2;
 
 /// The frame leaves a program as it came.
 fn as_it_came(programs: &mut Programs, program: Program, frame: &[u8]) -> Result<()> {

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use std::net::{IpAddr, SocketAddr};
-use svc_lb_common::counters::Program::{
-    self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+use svc_lb_common::{
+    counters::Program::{self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink},
+    sctp::chunk::INIT,
 };
 use svc_lb_tests::{
     datagram::fragments,
@@ -41,6 +42,7 @@ impl Sent {
         let mut packets = vec![
             ("UDP", path(43000).udp(b"hello")?),
             ("TCP", path(43002).syn(1)?),
+            ("SCTP", path(43004).sctp(0, INIT, &[7; 100])?),
             ("a first fragment", fragments(&long, 95, 400)?.swap_remove(0)),
         ];
         if family == 0 {
@@ -89,8 +91,8 @@ impl Sent {
 /// Where the IP header begins.
 const IP: usize = 14;
 
-/// What quotes just the ports, the ports and a part of the TCP header, and all of it.
-const QUOTED: [usize; 4] = [8, 16, 18, 1000];
+/// What quotes just the ports, the checksum of SCTP, the ports and a part of the TCP header, and all of it.
+const QUOTED: [usize; 5] = [8, 12, 16, 18, 1000];
 
 #[test]
 fn the_quote_is_what_the_sender_sent_and_every_checksum_is_right() -> Result<()> {

@@ -1,11 +1,16 @@
 //! Every branch of the parser, by frames that no stack would send. Whatever is malformed leaves each
 //! program as it came; what is well-formed, however strange, is translated.
 
-use anyhow::Result;
-use svc_lb_common::counters::Program;
+use anyhow::{Context, Result};
+use svc_lb::compile::Protocol;
+use svc_lb_common::{
+    counters::Program,
+    sctp::chunk::{DATA, INIT},
+};
 use svc_lb_tests::{
     frame::{Packet, Path, verify_checksums},
-    programs::{BACKEND, FRONTEND, MAC, PORT, Programs, TARGET_PORT},
+    programs::{BACKEND, FRONTEND, MAC, PORT, PROTOCOLS, Programs, TARGET_PORT},
+    sctp::Sctp,
 };
 
 /// `TC_ACT_UNSPEC` and `XDP_PASS`: for the programs behind, and the host.
@@ -68,7 +73,12 @@ fn what_is_malformed_leaves_every_program_as_it_came() -> Result<()> {
         for (family, changes) in [IPV4, IPV6].into_iter().enumerate() {
             let path = paths(40000)[family];
             let transport = IP + if family == 0 { 20 } else { 40 };
-            for (protocol, frame) in [("TCP", path.syn(1)?), ("UDP", path.udp(b"hello")?)] {
+            let frames = [
+                ("TCP", path.syn(1)?),
+                ("UDP", path.udp(b"hello")?),
+                ("SCTP", path.sctp(0, INIT, &[7; 16])?),
+            ];
+            for (protocol, frame) in frames {
                 for (what, change) in changes {
                     let mut frame = frame.clone();
                     change(&mut frame);
@@ -89,6 +99,10 @@ fn what_is_malformed_leaves_every_program_as_it_came() -> Result<()> {
             same(programs, "TCP: a header of four words", &short)?;
             short[transport + 12] = 0xf0;
             same(programs, "TCP: a header longer than the packet", &short)?;
+            let mut without_chunk = path.sctp(0, INIT, &[])?;
+            let length = [IP + 3, IP + 5][family];
+            without_chunk[length] -= 1;
+            same(programs, "SCTP: no whole chunk", &without_chunk)?;
             for length in [0_u16, 7, 14, 2000] {
                 let mut datagram = path.udp(b"hello")?;
                 datagram[transport + 4..transport + 6].copy_from_slice(&length.to_be_bytes());
@@ -134,7 +148,7 @@ fn options_extension_headers_and_trailing_bytes_are_no_obstacle() -> Result<()> 
     Programs::with(|programs| {
         let mut port = 41000;
         for family in [0, 1] {
-            for udp in [false, true] {
+            for protocol in PROTOCOLS {
                 let strange: [Change; 3] = if family == 0 {
                     [("plain", |_| {}), ("IP options", ipv4_options), ("trailing bytes", trail)]
                 } else {
@@ -143,20 +157,55 @@ fn options_extension_headers_and_trailing_bytes_are_no_obstacle() -> Result<()> 
                 for (what, change) in strange {
                     port += 1;
                     let path = paths(port)[family];
-                    let mut frame = if udp { path.udp(b"hello")? } else { path.syn(1)? };
+                    let mut frame = match protocol {
+                        Protocol::Tcp => path.syn(1)?,
+                        Protocol::Udp => path.udp(b"hello")?,
+                        Protocol::Sctp => path.sctp(0, INIT, &[7; 16])?,
+                    };
                     change(&mut frame);
                     let trial = programs.run(Program::TcPodIngress, &frame)?;
                     assert_eq!(trial.verdict, next(Program::TcPodIngress), "{what}");
                     assert_eq!(trial.frame.len(), frame.len(), "{what}");
-                    let seen = Packet::read(&trial.frame).expect("TCP or UDP");
-                    assert_eq!(seen.source, path.source, "{what}");
-                    assert_eq!(
-                        (seen.destination.ip(), seen.destination.port()),
-                        (BACKEND[family], TARGET_PORT)
-                    );
+                    let packet = Packet::read(&trial.frame).map(|seen| (seen.source, seen.destination));
+                    let sctp = Sctp::read(&trial.frame).map(|seen| (seen.source, seen.destination));
+                    let (source, destination) = packet.or(sctp).expect("a packet with ports");
+                    assert_eq!(source, path.source, "{what}");
+                    assert_eq!((destination.ip(), destination.port()), (BACKEND[family], TARGET_PORT));
                     verify_checksums(&trial.frame)?;
                 }
             }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn sctp_of_every_length_has_the_right_checksum() -> Result<()> {
+    Programs::with(|programs| {
+        for (family, path) in paths(42000).into_iter().enumerate() {
+            programs.run(Program::TcPodIngress, &path.sctp(0, INIT, &[7; 16])?)?;
+            for length in (0..600).chain(1000..1032) {
+                let value: Vec<u8> = (0..length).map(|n: usize| (n * 31 + length) as u8).collect();
+                let trial = programs.run(Program::TcPodIngress, &path.sctp(1, DATA, &value)?)?;
+                let seen = Sctp::read(&trial.frame).expect("SCTP");
+                assert_eq!(seen.destination, (BACKEND[family], TARGET_PORT).into());
+                seen.verify_checksum().with_context(|| format!("{length} bytes"))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A checksum of zero is one like all others, unless somebody is still to complete it.
+#[test]
+fn an_sctp_checksum_that_is_zero_by_chance_is_corrected() -> Result<()> {
+    Programs::with(|programs| {
+        for path in paths(42001) {
+            let zero = path.sctp_with_checksum_zero(0, INIT)?;
+            assert_eq!(Sctp::read(&zero).map(|seen| seen.checksum), Some(0));
+            let trial = programs.run(Program::TcPodIngress, &zero)?;
+            assert_ne!(trial.frame, zero);
+            verify_checksums(&trial.frame)?;
         }
         Ok(())
     })

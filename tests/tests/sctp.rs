@@ -104,10 +104,10 @@ impl<'a> Talk<'a> {
                 Way::ToBackend => {
                     let tag = if chunk == chunk::INIT { 0 } else { BACKENDS_TAG };
                     self.at_client.send(&self.path.sctp(tag, chunk, &value)?)?;
-                    let (macs, seen) = arrival(&self.at_backend, tag, chunk).with_context(at)?;
+                    let (mac, seen) = arrival(&self.at_backend, tag, chunk).with_context(at)?;
                     ensure!(seen.destination == self.backend_address(), "{}: {seen:?}", at());
-                    let path =
-                        Path { macs: (macs.1, macs.0), source: seen.destination, destination: seen.source };
+                    let macs = (self.backend.mac(), mac);
+                    let path = Path { macs, source: seen.destination, destination: seen.source };
                     ensure!(reply.is_none_or(|known| known == path), "{}: {seen:?}", at());
                     reply = Some(path);
                 }
@@ -139,15 +139,14 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// The next packet with a tag and first chunk, with its link-layer addresses; its checksums are right.
-fn arrival(wire: &Wire, tag: u32, chunk: u8) -> Result<(([u8; 6], [u8; 6]), Sctp)> {
-    let (macs, seen, checksums) = wire.find(SOON, |frame| {
+/// The next packet with a tag and first chunk, with its source's link-layer address; its checksums are right.
+fn arrival(wire: &Wire, tag: u32, chunk: u8) -> Result<([u8; 6], Sctp)> {
+    let (mac, seen, checksums) = wire.find(SOON, |frame| {
         let seen = Sctp::read(frame).filter(|seen| (seen.tag, seen.chunk) == (tag, chunk))?;
-        let (&destination, rest) = frame.split_first_chunk::<6>()?;
-        Some(((*rest.first_chunk()?, destination), seen, verify_checksums(frame)))
+        Some((*frame[6..].first_chunk()?, seen, verify_checksums(frame)))
     })?;
     checksums?;
-    Ok((macs, seen))
+    Ok((mac, seen))
 }
 
 /// The link-layer address that a pod of the node sends to.
@@ -258,6 +257,25 @@ fn each_protocol_of_one_port_reaches_its_own_backend() -> Result<()> {
         assert_eq!(pod.tcp(target).ask()?.by, "tcp");
         assert_eq!(pod.udp(target).ask()?.by, "udp");
         Talk::new(&pod, gateway(&rig, &pod)?, target, &backends[2])?.converse()?;
+    }
+    Ok(())
+}
+
+/// A socket of the kernel leaves the checksum zero where the interface says that it would compute it.
+#[test]
+fn a_checksum_that_nobody_has_computed_stays_zero() -> Result<()> {
+    let rig = Rig::routed().with_offloads().start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let service = Service::number(1).with_sctp().behind([&backend]);
+    rig.apply(&[&service])?;
+    for (family, transport) in FAMILIES.into_iter().zip([34, 54]) {
+        let talk = Talk::new(&pod, gateway(&rig, &pod)?, service.cluster_ip(family), &backend)?;
+        let field = transport + 8;
+        let mut frame = talk.path.sctp(0, chunk::INIT, &association()[0].2)?;
+        frame[usize::from(field)..][..4].fill(0);
+        talk.at_client.send_unfinished(&frame, transport, field)?;
+        let seen = talk.at_backend.find(SOON, Sctp::read)?;
+        assert_eq!((seen.destination, seen.checksum), (talk.backend_address(), 0), "{family}");
     }
     Ok(())
 }

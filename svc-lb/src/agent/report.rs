@@ -15,10 +15,6 @@ use tracing::{info, warn};
 /// The taint of a Node that the cluster autoscaler is about to delete.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
-/// What this version does not serve, whatever the manifests say.
-pub const NOT_SERVED: [&str; 1] =
-    ["Services of type LoadBalancer, externalIPs, traffic policies, session affinity and topology"];
-
 /// How much the tables hold.
 pub fn counts(tables: &Tables) -> Counts {
     Counts {
@@ -108,15 +104,10 @@ pub fn interfaces(facts: &Facts, attachments: &[Attachment]) -> Vec<status::Inte
     facts.interfaces.iter().map(describe).collect()
 }
 
-/// What is wrong with the manifests, and what of them is not served yet; notes are left to `check`.
-pub fn findings(findings: &[Finding]) -> (Vec<String>, Vec<String>) {
-    let (unserved, wrong): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| finding.unserved);
-    let matters = |finding: &&&Finding| finding.severity != Severity::Info;
-    (
-        wrong.iter().filter(matters).map(ToString::to_string).collect(),
-        unserved.iter().map(ToString::to_string).collect(),
-    )
+/// What is wrong with the manifests; notes are left to `check`.
+pub fn findings(findings: &[Finding]) -> Vec<String> {
+    let matters = findings.iter().filter(|finding| finding.severity != Severity::Info);
+    matters.map(ToString::to_string).collect()
 }
 
 /// Whether this node is about to go: its Node is being deleted or tainted so by the autoscaler, or is

@@ -3,16 +3,16 @@
 use super::{
     allocate::{Allocations, allocate},
     annotations,
+    cidr::parse_cidr,
     endpoints::{Source, Sources},
     external_addresses::{external_ips, load_balancer_ips},
     model::{Cluster, Node, Port, Service},
-    policies::{affinity_timeout, external_policy, internal_policy},
+    policies::{affinity_timeout, external_policy, internal_policy, nowhere_local},
     ranges::Ranges,
-    request::{NodePort, Request, RequestedPort, Requests},
+    request::{Request, Requests},
     source_ranges::source_ranges,
 };
 use crate::source::{Finding, Object, Objects, labels, parse_address};
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as api;
 
 /// What [`join`] gives.
@@ -57,12 +57,12 @@ fn service(
             name: port.port.name.clone().unwrap_or_default(),
             protocol: port.protocol,
             number: port.number,
-            node_port: node_port(request, port, allocations),
+            node_port: port.node_port.or(allocations.node_port(request.name, port)),
             endpoints,
         }
     });
     let spec = request.spec;
-    Service {
+    let service = Service {
         ports: ports.collect(),
         name: request.name.clone(),
         families: request.families.clone(),
@@ -74,21 +74,11 @@ fn service(
         external_policy: external_policy(spec),
         algorithm: annotations::algorithm(request.object),
         affinity_timeout: affinity_timeout(spec),
-        health_check_port: match request.health_check {
-            NodePort::None => None,
-            NodePort::Given(number) => Some(number),
-            NodePort::Wanted => allocations.health_check_port(request.name),
-        },
+        health_check_port: request.health_check.or(allocations.health_check_port(request.name)),
         origin: request.origin.clone(),
-    }
-}
-
-fn node_port(request: &Request<'_>, port: &RequestedPort<'_>, allocations: &Allocations) -> Option<u16> {
-    match port.node_port {
-        NodePort::None => None,
-        NodePort::Given(number) => Some(number),
-        NodePort::Wanted => allocations.node_port(request.name, port),
-    }
+    };
+    findings.extend(nowhere_local(&service).map(|problem| service.origin.finding(problem)));
+    service
 }
 
 /// What is to be known of a Node. What does not parse has been reported.
@@ -103,10 +93,7 @@ fn node(object: &Object<api::Node>) -> Node {
     Node {
         addresses: internal.filter_map(|address| parse_address(&address.address)).collect(),
         zone: zone(&object.value).map(str::to_owned),
-        pod_cidrs: pod_cidrs
-            .filter_map(|range| range.parse().ok())
-            .map(|range: IpNet| range.trunc())
-            .collect(),
+        pod_cidrs: pod_cidrs.filter_map(|range| parse_cidr(range)).collect(),
     }
 }
 

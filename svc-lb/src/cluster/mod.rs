@@ -8,6 +8,7 @@
 
 mod allocate;
 mod annotations;
+mod cidr;
 mod endpoints;
 mod external_addresses;
 mod join;

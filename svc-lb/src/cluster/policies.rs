@@ -1,6 +1,7 @@
 //! What a Service says about the choice among its endpoints, besides its annotation.
 
-use super::model::TrafficPolicy;
+use super::model::{Service, TrafficPolicy};
+use crate::source::Problem;
 use k8s_openapi::api::core::v1::ServiceSpec;
 
 /// For how long a client keeps its endpoint where the manifest does not say, in seconds: three hours.
@@ -40,4 +41,23 @@ pub fn affinity_timeout(spec: &ServiceSpec) -> u32 {
     let seconds = config.and_then(|client_ip| client_ip.timeout_seconds);
     let seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
     seconds.filter(|it| (1..=LONGEST_AFFINITY_TIMEOUT).contains(it)).unwrap_or(AFFINITY_TIMEOUT)
+}
+
+/// What is wrong where a policy is `Local` and no endpoint tells its Node, so that none is local anywhere.
+pub fn nowhere_local(service: &Service) -> Option<Problem> {
+    let policies = [
+        ("spec.externalTrafficPolicy", service.external_policy),
+        ("spec.internalTrafficPolicy", service.internal_policy),
+    ];
+    let (field, _) = policies.into_iter().find(|(_, policy)| *policy == TrafficPolicy::Local)?;
+    let mut endpoints = service.ports.iter().flat_map(|port| &port.endpoints).peekable();
+    endpoints.peek()?;
+    endpoints.all(|endpoint| endpoint.node.is_none()).then(|| {
+        Problem::warning(
+            field,
+            format!("{field} is Local"),
+            "no endpoint of the Service tells which Node it is on, so connections are dropped on all of them",
+            "write spec.nodeName into its Pods, or nodeName into its endpoints",
+        )
+    })
 }

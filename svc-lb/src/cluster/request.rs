@@ -49,6 +49,17 @@ pub enum NodePort {
     Wanted,
 }
 
+impl NodePort {
+    /// The port, where svc-lb gave this one, if any.
+    pub fn or(self, given: Option<u16>) -> Option<u16> {
+        match self {
+            Self::None => None,
+            Self::Given(number) => Some(number),
+            Self::Wanted => given,
+        }
+    }
+}
+
 /// What all Services ask for, the older first.
 #[derive(Default)]
 pub struct Requests<'a> {

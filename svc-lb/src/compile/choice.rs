@@ -69,3 +69,130 @@ fn weighted(endpoint: &Endpoint) -> Weighted {
 fn socket_address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(endpoint.address, endpoint.port)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const PLACE: Place<'_> = Place { node: "here", zone: Some("a") };
+
+    /// An endpoint of another node, without hints. Its address ends in this number.
+    fn ready(last: u8) -> Endpoint {
+        Endpoint {
+            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)),
+            port: 80,
+            ready: true,
+            serving: true,
+            terminating: false,
+            node: Some("there".to_owned()),
+            node_hints: Vec::new(),
+            zone_hints: Vec::new(),
+            weight: 1,
+        }
+    }
+
+    fn here(endpoint: Endpoint) -> Endpoint {
+        Endpoint { node: Some("here".to_owned()), ..endpoint }
+    }
+
+    fn leaving(endpoint: Endpoint) -> Endpoint {
+        Endpoint { ready: false, terminating: true, ..endpoint }
+    }
+
+    fn failing(endpoint: Endpoint) -> Endpoint {
+        Endpoint { ready: false, serving: false, ..endpoint }
+    }
+
+    /// With hints for nodes, then for zones, with a space between two.
+    fn hinted(endpoint: Endpoint, nodes: &str, zones: &str) -> Endpoint {
+        let names = |names: &str| names.split_whitespace().map(str::to_owned).collect();
+        Endpoint { node_hints: names(nodes), zone_hints: names(zones), ..endpoint }
+    }
+
+    /// The last numbers of the endpoints in the lists: cluster, local, draining.
+    fn sorted(endpoints: &[Endpoint], place: Place<'_>) -> [Vec<u8>; 3] {
+        let Lists { cluster, local, draining } = lists(endpoints, place, true);
+        let last = |it: SocketAddr| match it.ip() {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(_) => 0,
+        };
+        let listed = |list: Vec<Weighted>| list.into_iter().map(|it| last(it.endpoint)).collect();
+        [listed(cluster), listed(local), draining.into_iter().map(last).collect()]
+    }
+
+    /// The list of the cluster, of endpoints that are all ready.
+    fn near(hints: &[(&str, &str)], place: Place<'_>) -> Vec<u8> {
+        let endpoints = (1..).zip(hints).map(|(last, (nodes, zones))| hinted(ready(last), nodes, zones));
+        let [cluster, ..] = sorted(&endpoints.collect::<Vec<_>>(), place);
+        cluster
+    }
+
+    #[test]
+    fn hints_for_the_node_go_before_those_for_its_zone() {
+        assert_eq!(near(&[("here", "b"), ("there", "a"), ("there", "b")], PLACE), [1]);
+        assert_eq!(near(&[("there here", "a"), ("there", "a")], PLACE), [1], "one endpoint may have several");
+    }
+
+    #[test]
+    fn without_an_endpoint_for_the_node_its_zone_counts() {
+        assert_eq!(near(&[("there", "a"), ("there", "b"), ("there", "b a")], PLACE), [1, 3]);
+        assert_eq!(near(&[("", "a"), ("", "b")], PLACE), [1]);
+    }
+
+    #[test]
+    fn hints_count_only_if_every_endpoint_has_one() {
+        assert_eq!(near(&[("here", "a"), ("", "b"), ("there", "a")], PLACE), [1, 3], "the zones do");
+        assert_eq!(near(&[("here", "a"), ("", ""), ("there", "a")], PLACE), [1, 2, 3]);
+        assert_eq!(near(&[("here", ""), ("there", "")], PLACE), [1], "the nodes do");
+    }
+
+    #[test]
+    fn without_an_endpoint_near_all_are_chosen() {
+        assert_eq!(near(&[("", "b"), ("", "c")], PLACE), [1, 2]);
+        let nowhere = Place { zone: None, ..PLACE };
+        assert_eq!(near(&[("", "a"), ("", "b")], nowhere), [1, 2], "this node has no zone");
+    }
+
+    #[test]
+    fn what_is_not_ready_has_no_say_in_topology() {
+        let endpoints = [hinted(ready(1), "", "a"), ready(2), hinted(ready(3), "", "b")];
+        assert_eq!(sorted(&endpoints, PLACE)[0], [1, 2, 3]);
+        let [one, two, three] = endpoints;
+        assert_eq!(sorted(&[one.clone(), failing(two.clone()), three.clone()], PLACE)[0], [1]);
+        assert_eq!(sorted(&[failing(one.clone()), leaving(two.clone()), three.clone()], PLACE)[0], [3]);
+        assert_eq!(
+            sorted(&[leaving(one), failing(two), leaving(three)], PLACE)[0],
+            [1, 3],
+            "both still serve"
+        );
+    }
+
+    #[test]
+    fn endpoints_of_this_node_know_no_topology() {
+        let endpoints =
+            [here(hinted(ready(1), "", "b")), here(hinted(ready(2), "", "a")), hinted(ready(3), "", "a")];
+        assert_eq!(sorted(&endpoints, PLACE), [vec![2, 3], vec![1, 2], vec![]]);
+    }
+
+    #[test]
+    fn the_fallback_to_endpoints_that_leave_is_decided_for_each_list() {
+        let endpoints = [ready(1), here(failing(ready(2))), here(leaving(ready(3))), leaving(ready(4))];
+        assert_eq!(sorted(&endpoints, PLACE), [vec![1], vec![3], vec![4]]);
+        let endpoints = [leaving(ready(1)), here(leaving(ready(2)))];
+        assert_eq!(sorted(&endpoints, PLACE), [vec![1, 2], vec![2], vec![]]);
+    }
+
+    #[test]
+    fn an_endpoint_that_only_topology_leaves_out_keeps_its_connections() {
+        let endpoints = [hinted(ready(1), "", "a"), hinted(ready(2), "", "b"), failing(ready(3))];
+        assert_eq!(sorted(&endpoints, PLACE), [vec![1], vec![], vec![2]]);
+    }
+
+    #[test]
+    fn an_endpoint_of_no_known_node_is_not_local() {
+        let endpoints = [Endpoint { node: None, ..ready(1) }];
+        assert_eq!(sorted(&endpoints, Place::default()), [vec![1], vec![], vec![]]);
+        assert_eq!(lists(&[here(ready(1))], PLACE, false).local, [], "nobody asks for local ones");
+    }
+}

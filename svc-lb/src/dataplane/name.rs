@@ -70,20 +70,22 @@ fn text(label: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn service(name: String) -> ServicePort {
+    fn service(name: String, protocol: Protocol) -> ServicePort {
         ServicePort {
             namespace: "default".to_owned(),
             name,
             port: String::new(),
-            protocol: Protocol::Udp,
+            protocol,
             family: Family::V6,
         }
     }
 
     #[test]
     fn a_name_is_read_as_it_was_written() {
-        for name in ["web".to_owned(), "n".repeat(LABEL)] {
-            let service = service(name);
+        for (name, protocol) in
+            ["web".to_owned(), "n".repeat(LABEL), "a".to_owned()].into_iter().zip(Protocol::ALL)
+        {
+            let service = service(name, protocol);
             assert!(ServiceName::fits(&service));
             assert_eq!(ServiceName::new(&service).read(), Some(service));
         }
@@ -92,9 +94,9 @@ mod tests {
     #[test]
     fn what_no_agent_wrote_is_not_read() {
         assert!(ServiceName::zeroed().read().is_none());
-        let mut name = ServiceName::new(&service("web".to_owned()));
+        let mut name = ServiceName::new(&service("web".to_owned(), Protocol::Udp));
         name.name = [0xff; LABEL + 1];
         assert!(name.read().is_none());
-        assert!(!ServiceName::fits(&service("n".repeat(LABEL + 1))));
+        assert!(!ServiceName::fits(&service("n".repeat(LABEL + 1), Protocol::Udp)));
     }
 }

@@ -6,9 +6,10 @@ use super::{
     watch::{Memory, Watch},
 };
 use crate::{
-    source::{Finding, Objects},
+    source::{Finding, Name, Object, Objects},
     state_dir::{StateDir, StateError},
 };
+use k8s_openapi::api::core::v1::Pod;
 use std::io;
 use tracing::{info, warn};
 
@@ -51,7 +52,9 @@ impl Probes {
     pub fn follow(&mut self, objects: &mut Objects) -> Vec<Finding> {
         self.watch.follow(&objects.pods);
         self.runner.run(self.watch.jobs());
-        self.watch.settle(&mut objects.pods);
+        for (name, pod) in &mut objects.pods {
+            self.settle(name, pod);
+        }
         self.keep();
         spec::findings(&objects.pods)
     }
@@ -59,15 +62,24 @@ impl Probes {
     /// Counts results, and writes into the objects what changed. Returns whether anything did.
     pub fn record(&mut self, outcomes: Vec<Outcome>, objects: &mut Objects) -> bool {
         let changes = self.watch.record(outcomes);
-        for (pod, ready) in &changes {
-            info!("pod {pod} is {}", if *ready { "ready" } else { "not ready" });
-        }
         if changes.is_empty() {
             return false;
         }
-        self.watch.settle(&mut objects.pods);
+        for (name, ready) in &changes {
+            info!("pod {name} is {}", if *ready { "ready" } else { "not ready" });
+            if let Some(pod) = objects.pods.get_mut(name) {
+                self.settle(name, pod);
+            }
+        }
         self.keep();
         true
+    }
+
+    /// Writes what is known of a Pod into its Ready condition.
+    fn settle(&self, name: &Name, pod: &mut Object<Pod>) {
+        if let Some(settled) = self.watch.settled(name) {
+            pod.value = settled;
+        }
     }
 
     /// The containers that are not ready, and why, a line each.

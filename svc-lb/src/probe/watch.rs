@@ -151,13 +151,9 @@ impl Watch {
         all.filter(|(now, _, before)| now != before).map(|(now, name, _)| (name, now)).collect()
     }
 
-    /// Writes what is known into the Ready condition of these Pods, as kubelet does.
-    pub fn settle(&self, pods: &mut BTreeMap<Name, Object<Pod>>) {
-        for (name, watched) in &self.pods {
-            if let Some(object) = pods.get_mut(name) {
-                object.value = watched.settled();
-            }
-        }
+    /// A probed Pod with what is known in its Ready condition, as kubelet has it; `None` if it is not probed.
+    pub fn settled(&self, name: &Name) -> Option<Arc<Pod>> {
+        self.pods.get(name).map(Watched::settled)
     }
 
     /// The containers that are not ready, and why, a line each.
@@ -267,7 +263,9 @@ mod tests {
     /// The Ready condition of each Pod in force; `None` if it has none.
     fn conditions(watch: &Watch, text: &str) -> Vec<Option<String>> {
         let mut pods = pods(text);
-        watch.settle(&mut pods);
+        for (name, pod) in &mut pods {
+            pod.value = watch.settled(name).unwrap_or_else(|| Arc::clone(&pod.value));
+        }
         let condition = |pod: &Object<Pod>| {
             let conditions = pod.value.status.clone()?.conditions?;
             assert!(conditions.iter().filter(|it| it.type_ == "Ready").count() <= 1);

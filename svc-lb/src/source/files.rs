@@ -45,7 +45,7 @@ impl Reading {
                 let inserted = self.objects.insert(item.name.clone(), item.value.clone(), origin.clone());
                 if let Err(first) = inserted {
                     let (first_file, first_line) = first.place();
-                    self.findings.push(origin.finding(Problem::error(
+                    self.findings.push(origin.finding(Problem::refusal(
                         "metadata.name",
                         format!("{} {} is here a second time", item.kind, item.name),
                         format!("the first one is taken, which is at {}:{first_line}", first_file.display()),

@@ -48,8 +48,8 @@ impl Position {
 pub struct Problem {
     /// How grave it is.
     pub severity: Severity,
-    /// Whether all that is wrong is that this version of svc-lb does not serve it yet.
-    pub unserved: bool,
+    /// Whether the object is left out because of it.
+    pub refuses: bool,
     /// The path of the field in the object, as in `spec.ports[1].port`; empty for the whole object.
     pub field: String,
     /// What is there.
@@ -61,7 +61,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The object is not served as it stands.
+    /// The part of the object that is named is not served as it stands. The mend says what svc-lb does until
+    /// it is mended, unless that is plain.
     pub fn error(
         field: impl Into<String>,
         what: impl Into<String>,
@@ -70,12 +71,22 @@ impl Problem {
     ) -> Self {
         Self {
             severity: Severity::Error,
-            unserved: false,
+            refuses: false,
             field: field.into(),
             what: what.into(),
             why: why.into(),
             mend: mend.into(),
         }
+    }
+
+    /// The object is left out.
+    pub fn refusal(
+        field: impl Into<String>,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self { refuses: true, ..Self::error(field, what, why, mend) }
     }
 
     /// The object is served, but maybe not as its author meant it.
@@ -97,16 +108,6 @@ impl Problem {
     ) -> Self {
         Self { severity: Severity::Info, ..Self::error(field, what, why, mend) }
     }
-
-    /// A warning that this version of svc-lb does not serve something yet.
-    pub fn unserved(
-        field: impl Into<String>,
-        what: impl Into<String>,
-        until_then: impl Into<String>,
-    ) -> Self {
-        let why = "this version of svc-lb does not serve that yet";
-        Self { unserved: true, ..Self::warning(field, what, why, until_then) }
-    }
 }
 
 /// A problem and its place. It prints as `path:line:column: severity: what: why; the mend`.
@@ -114,8 +115,8 @@ impl Problem {
 pub struct Finding {
     /// How grave it is.
     pub severity: Severity,
-    /// Whether all that is wrong is that this version of svc-lb does not serve it yet.
-    pub unserved: bool,
+    /// Whether the object is left out because of it.
+    pub refuses: bool,
     /// The file, as it was named.
     pub file: Arc<Path>,
     /// The line, from 1.
@@ -135,9 +136,9 @@ pub struct Finding {
 impl Finding {
     /// A problem at a place of a file.
     pub fn at(file: &Arc<Path>, position: Position, problem: Problem) -> Self {
-        let Problem { severity, unserved, field, what, why, mend } = problem;
+        let Problem { severity, refuses, field, what, why, mend } = problem;
         let Position { line, column } = position;
-        Self { severity, unserved, file: Arc::clone(file), line, column, field, what, why, mend }
+        Self { severity, refuses, file: Arc::clone(file), line, column, field, what, why, mend }
     }
 }
 

@@ -8,9 +8,11 @@
 //! the API server would. What is bad is reported and does not take anything else with it.
 
 mod address;
+pub mod annotations;
 mod cluster_ips;
 mod document;
 mod family;
+mod field_names;
 mod file;
 mod files;
 mod finding;

@@ -4,12 +4,15 @@
 mod tests;
 
 use super::{
+    annotations,
     document::Document,
+    field_names::{Step, resembling},
     finding::{Position, Problem},
     objects::{Kind, Name, Value},
     unserved::unserved,
-    validate::{Validate, is_dns_label, is_dns_name},
+    validate::{Validate, is_dns_label, is_dns_name, validate_metadata},
 };
+use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_yaml::Value as Yaml;
@@ -61,7 +64,7 @@ impl Parsed {
                     line: location.line(),
                     column: location.column(),
                 });
-                let problem = Problem::error(
+                let problem = Problem::refusal(
                     "",
                     "this document is not YAML",
                     without_location(&error),
@@ -83,7 +86,7 @@ impl Parsed {
         let (Some(api_version), Some(kind)) = (owned("apiVersion"), owned("kind")) else {
             self.obscure = true;
             let missing = if owned("kind").is_none() { "kind" } else { "apiVersion" };
-            let problem = Problem::error(
+            let problem = Problem::refusal(
                 missing,
                 format!("{missing} is missing"),
                 "an object of Kubernetes starts with apiVersion and kind",
@@ -122,7 +125,7 @@ impl Parsed {
                 self.obscure = true;
                 return self.add(
                     prefix,
-                    Problem::error("items", "items is not a list", "it holds the objects", "write a list"),
+                    Problem::refusal("items", "items is not a list", "it holds the objects", "write a list"),
                 );
             }
         };
@@ -141,18 +144,18 @@ impl Parsed {
     fn read_object(&mut self, kind: Kind, name: Name, yaml: Yaml, prefix: &str) {
         let mut problems = Vec::new();
         let value = match kind {
-            Kind::Service => typed(yaml, &mut problems).map(|service| {
-                unserved(&service, &mut problems);
+            Kind::Service => typed(kind, yaml, &mut problems).map(|service| {
+                problems.extend(unserved(&service));
                 Value::Service(Arc::new(service))
             }),
             Kind::EndpointSlice => {
-                typed(yaml, &mut problems).map(|slice| Value::EndpointSlice(Arc::new(slice)))
+                typed(kind, yaml, &mut problems).map(|slice| Value::EndpointSlice(Arc::new(slice)))
             }
             Kind::Endpoints => {
-                typed(yaml, &mut problems).map(|endpoints| Value::Endpoints(Arc::new(endpoints)))
+                typed(kind, yaml, &mut problems).map(|endpoints| Value::Endpoints(Arc::new(endpoints)))
             }
-            Kind::Pod => typed(yaml, &mut problems).map(|pod| Value::Pod(Arc::new(pod))),
-            Kind::Node => typed(yaml, &mut problems).map(|node| Value::Node(Arc::new(node))),
+            Kind::Pod => typed(kind, yaml, &mut problems).map(|pod| Value::Pod(Arc::new(pod))),
+            Kind::Node => typed(kind, yaml, &mut problems).map(|node| Value::Node(Arc::new(node))),
         };
         match value {
             Some(value) => self.items.push(Item { kind, name, value, prefix: prefix.into() }),
@@ -214,7 +217,7 @@ fn name_of(kind: Kind, yaml: &Yaml) -> Result<Name, Problem> {
     let metadata = yaml.get("metadata");
     let field = |name| metadata.and_then(|metadata| text(metadata, name)).filter(|text| !text.is_empty());
     let Some(name) = field("name") else {
-        return Err(Problem::error(
+        return Err(Problem::refusal(
             "metadata.name",
             "metadata.name is missing",
             format!("it tells one {kind} from another"),
@@ -235,7 +238,7 @@ fn name_of(kind: Kind, yaml: &Yaml) -> Result<Name, Problem> {
     };
     match wrong {
         None => Ok(Name { namespace: namespace.to_owned(), name: name.to_owned() }),
-        Some((field, text)) => Err(Problem::error(
+        Some((field, text)) => Err(Problem::refusal(
             field,
             format!("{field} is {text:?}"),
             "it becomes a name in the DNS, which has lower-case letters, digits and '-', and not too many of them",
@@ -245,15 +248,18 @@ fn name_of(kind: Kind, yaml: &Yaml) -> Result<Name, Problem> {
 }
 
 /// Reads the content of an object and checks it; `None` if it is refused.
-fn typed<T: DeserializeOwned + Validate>(yaml: Yaml, problems: &mut Vec<Problem>) -> Option<T> {
+fn typed<T>(kind: Kind, yaml: Yaml, problems: &mut Vec<Problem>) -> Option<T>
+where
+    T: DeserializeOwned + Metadata<Ty = ObjectMeta> + Validate,
+{
     let mut unknown = Vec::new();
-    let mut on_unknown = |path: Path<'_>| unknown.push(path_text(&path));
+    let mut on_unknown = |path: Path<'_>| unknown.push(steps(&path));
     let deserializer = serde_ignored::Deserializer::new(yaml, &mut on_unknown);
     let value: T = match serde_path_to_error::deserialize(deserializer) {
         Ok(value) => value,
         Err(error) => {
             let field = error.path().to_string();
-            problems.push(Problem::error(
+            problems.push(Problem::refusal(
                 &field,
                 format!("{field} cannot be read"),
                 error.inner().to_string().replace("expected i32", "expected an integer"),
@@ -262,27 +268,37 @@ fn typed<T: DeserializeOwned + Validate>(yaml: Yaml, problems: &mut Vec<Problem>
             return None;
         }
     };
-    problems.extend(unknown.into_iter().map(|field| {
+    problems.extend(unknown.into_iter().map(|(field, steps)| {
         let what = format!("{field} is no field that svc-lb knows");
-        Problem::warning(field, what, "so it has no effect", "check how it is spelt and indented")
+        let mend = resembling::<T>(&steps).map_or_else(
+            || "check how it is spelt and indented".to_owned(),
+            |meant| format!("write {meant}, if that is meant"),
+        );
+        Problem::warning(field, what, "so it has no effect", mend)
     }));
-    let checked = problems.len();
+    validate_metadata(value.metadata(), problems);
+    annotations::check(&kind.to_string(), value.metadata(), problems);
     value.validate(problems);
-    let refused = problems[checked..].iter().any(|problem| problem.severity == super::Severity::Error);
+    let refused = problems.iter().any(|problem| problem.refuses);
     (!refused).then_some(value)
 }
 
-/// A path as in `spec.ports[1].port`.
-fn path_text(path: &Path<'_>) -> String {
+/// A path as in `spec.ports[1].port`, and its steps.
+fn steps(path: &Path<'_>) -> (String, Vec<Step>) {
     match path {
-        Path::Root => String::new(),
-        Path::Seq { parent, index } => format!("{}[{index}]", path_text(parent)),
-        Path::Map { parent, key } => match path_text(parent) {
-            parent if parent.is_empty() => key.clone(),
-            parent => format!("{parent}.{key}"),
-        },
+        Path::Root => (String::new(), Vec::new()),
+        Path::Seq { parent, index } => {
+            let (text, mut steps) = steps(parent);
+            steps.push(Step::Item);
+            (format!("{text}[{index}]"), steps)
+        }
+        Path::Map { parent, key } => {
+            let (text, mut steps) = steps(parent);
+            steps.push(Step::Field(key.clone()));
+            (if text.is_empty() { key.clone() } else { format!("{text}.{key}") }, steps)
+        }
         Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            path_text(parent)
+            steps(parent)
         }
     }
 }

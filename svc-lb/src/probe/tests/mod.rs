@@ -100,7 +100,7 @@ async fn answer(
     asked.send(request).expect("somebody listens");
     stream.write_all(page.as_bytes()).await.expect("somebody reads");
     if page.is_empty() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,73 +1,73 @@
-//! EndpointSlice discovery.k8s.io/v1 and Endpoints v1.
+//! Endpoints v1.
 
-use super::{Validate, address, one_of, port, protocol};
-use crate::source::{family::Family, finding::Problem, labels};
-use k8s_openapi::api::{
-    core::v1::{EndpointSubset, Endpoints},
-    discovery::v1::EndpointSlice,
+use super::{
+    Validate,
+    names::{is_dns_label, is_dns_name},
+    values::{address, app_protocol, port, port_name, protocol},
 };
-
-impl Validate for EndpointSlice {
-    fn validate(&self, problems: &mut Vec<Problem>) {
-        if self.address_type.is_empty() {
-            problems.push(Problem::error(
-                "addressType",
-                "addressType is missing",
-                "all addresses of a slice are of one type",
-                "write IPv4 or IPv6",
-            ));
-        }
-        one_of(problems, "addressType", Some(&self.address_type), &["IPv4", "IPv6", "FQDN"]);
-        if labels::service_name(self).is_none() {
-            problems.push(Problem::warning(
-                "metadata.labels",
-                format!("the label {} is missing", labels::SERVICE_NAME),
-                "it says which Service the slice belongs to",
-                "until it is there, the slice is not used",
-            ));
-        }
-        if let Some(family) = Family::from_name(&self.address_type) {
-            for (index, endpoint) in self.endpoints.iter().flatten().enumerate() {
-                // A slice's consumers use the first address only.
-                let field = format!("endpoints[{index}].addresses[0]");
-                match endpoint.addresses.first() {
-                    Some(text) => address(problems, &field, text, Some(family)),
-                    None => problems.push(Problem::error(
-                        format!("endpoints[{index}].addresses"),
-                        format!("endpoints[{index}] has no address"),
-                        "an endpoint is an address",
-                        "write one, or delete the endpoint",
-                    )),
-                }
-            }
-        }
-        for (index, slice_port) in self.ports.iter().flatten().enumerate() {
-            protocol(problems, &format!("ports[{index}].protocol"), slice_port.protocol.as_deref());
-            // A port without a number is allowed: it stands for none.
-            if let Some(number) = slice_port.port.filter(|number| *number != 0) {
-                port(problems, &format!("ports[{index}].port"), number);
-            }
-        }
-    }
-}
+use crate::source::finding::Problem;
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints};
 
 impl Validate for Endpoints {
     fn validate(&self, problems: &mut Vec<Problem>) {
         for (index, subset) in self.subsets.iter().flatten().enumerate() {
-            validate_subset(problems, &format!("subsets[{index}]"), subset);
+            validate_subset(&format!("subsets[{index}]"), subset, problems);
         }
     }
 }
 
-fn validate_subset(problems: &mut Vec<Problem>, field: &str, subset: &EndpointSubset) {
-    let lists = [("addresses", &subset.addresses), ("notReadyAddresses", &subset.not_ready_addresses)];
-    for (list, addresses) in lists {
-        for (index, endpoint) in addresses.iter().flatten().enumerate() {
-            address(problems, &format!("{field}.{list}[{index}].ip"), &endpoint.ip, None);
+fn validate_subset(field: &str, subset: &EndpointSubset, problems: &mut Vec<Problem>) {
+    let ready = subset.addresses.as_deref().unwrap_or_default();
+    let not_ready = subset.not_ready_addresses.as_deref().unwrap_or_default();
+    if ready.is_empty() && not_ready.is_empty() {
+        problems.push(Problem::error(
+            field,
+            format!("{field} has no addresses"),
+            "it has addresses, notReadyAddresses, or both",
+            "write one, or delete the subset; until then it stands for no endpoint",
+        ));
+    }
+    for (list, addresses) in [("addresses", ready), ("notReadyAddresses", not_ready)] {
+        for (index, endpoint) in addresses.iter().enumerate() {
+            validate_address(&format!("{field}.{list}[{index}]"), endpoint, problems);
         }
     }
-    for (index, subset_port) in subset.ports.iter().flatten().enumerate() {
-        port(problems, &format!("{field}.ports[{index}].port"), subset_port.port);
-        protocol(problems, &format!("{field}.ports[{index}].protocol"), subset_port.protocol.as_deref());
+    let ports = subset.ports.as_deref().unwrap_or_default();
+    for (index, subset_port) in ports.iter().enumerate() {
+        let field = format!("{field}.ports[{index}]");
+        if ports.len() > 1 && subset_port.name.as_ref().is_none_or(String::is_empty) {
+            problems.push(Problem::error(
+                format!("{field}.name"),
+                format!("{field} has no name"),
+                "ports are told apart by their names",
+                "give each that of the Service's port; until then this one is that of a port without name",
+            ));
+        }
+        validate_port(&field, subset_port, problems);
     }
+}
+
+fn validate_address(field: &str, endpoint: &EndpointAddress, problems: &mut Vec<Problem>) {
+    address(problems, &format!("{field}.ip"), &endpoint.ip, None);
+    let names = [
+        ("hostname", &endpoint.hostname, is_dns_label as fn(&str) -> bool),
+        ("nodeName", &endpoint.node_name, is_dns_name),
+    ];
+    for (leaf, name, is_good) in names {
+        if let Some(name) = name.as_ref().filter(|name| !name.is_empty() && !is_good(name)) {
+            problems.push(Problem::error(
+                format!("{field}.{leaf}"),
+                format!("{field}.{leaf} is {name:?}"),
+                "nothing can have that name",
+                "write another; until then it is compared as it stands",
+            ));
+        }
+    }
+}
+
+fn validate_port(field: &str, subset_port: &EndpointPort, problems: &mut Vec<Problem>) {
+    port_name(problems, &format!("{field}.name"), subset_port.name.as_deref());
+    port(problems, &format!("{field}.port"), subset_port.port);
+    protocol(problems, &format!("{field}.protocol"), subset_port.protocol.as_deref());
+    app_protocol(problems, &format!("{field}.appProtocol"), subset_port.app_protocol.as_deref());
 }

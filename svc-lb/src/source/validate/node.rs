@@ -1,28 +1,73 @@
 //! Node v1.
 
-use super::{Validate, address};
-use crate::source::finding::Problem;
+use super::{
+    Validate,
+    values::{address, range_problem, repeated},
+};
+use crate::source::{family::Family, finding::Problem};
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus};
 
 impl Validate for Node {
     fn validate(&self, problems: &mut Vec<Problem>) {
-        let addresses = self.status.iter().flat_map(|status| status.addresses.iter().flatten());
-        for (index, node_address) in addresses.enumerate() {
-            if node_address.type_ == "InternalIP" {
-                let field = format!("status.addresses[{index}].address");
-                address(problems, &field, &node_address.address, None);
-            }
+        if let Some(namespace) = self.metadata.namespace.as_ref().filter(|namespace| !namespace.is_empty()) {
+            problems.push(Problem::error(
+                "metadata.namespace",
+                format!("metadata.namespace is {namespace:?}"),
+                "a Node belongs to no namespace",
+                "leave it out; until then it has no effect",
+            ));
         }
-        let spec = self.spec.iter();
-        let one =
-            spec.clone().flat_map(|spec| &spec.pod_cidr).map(|range| ("spec.podCIDR".to_owned(), range));
-        let several = spec.flat_map(|spec| spec.pod_cidrs.iter().flatten()).enumerate();
-        let several = several.map(|(index, range)| (format!("spec.podCIDRs[{index}]"), range));
-        for (field, range) in one.chain(several).filter(|(_, range)| range.parse::<IpNet>().is_err()) {
-            let what = format!("{field} is {range:?}");
-            let mend = "write one, such as 10.244.1.0/24 or fd00:1::/64";
-            problems.push(Problem::error(field, what, "that is not a CIDR", mend));
+        if let Some(status) = &self.status {
+            addresses(status, problems);
+        }
+        if let Some(spec) = &self.spec {
+            pod_cidrs(spec, problems);
         }
     }
+}
+
+fn addresses(status: &NodeStatus, problems: &mut Vec<Problem>) {
+    let mut seen = Vec::new();
+    for (index, node_address) in status.addresses.iter().flatten().enumerate() {
+        let field = format!("status.addresses[{index}]");
+        if node_address.type_ == "InternalIP" {
+            address(problems, &format!("{field}.address"), &node_address.address, None);
+        }
+        seen.push((field, format!("{} {}", node_address.type_, node_address.address)));
+    }
+    problems.extend(repeated(&seen).map(|(field, address)| {
+        let what = format!("{field} is {address} a second time");
+        Problem::error(field, what, "once is enough", "delete one of the two")
+    }));
+}
+
+fn pod_cidrs(spec: &NodeSpec, problems: &mut Vec<Problem>) {
+    let one = spec.pod_cidr.as_ref().filter(|range| !range.is_empty());
+    let one = one.map(|range| ("spec.podCIDR".to_owned(), range));
+    let several = spec.pod_cidrs.iter().flatten().enumerate();
+    let several: Vec<_> = several.map(|(index, range)| (format!("spec.podCIDRs[{index}]"), range)).collect();
+    for (field, range) in one.iter().chain(&several) {
+        problems.extend(range_problem(field, format!("{field} is {range:?}"), range));
+    }
+    if let (Some((field, range)), Some((_, first))) = (&one, several.first())
+        && range != first
+    {
+        problems.push(Problem::error(
+            field,
+            format!("{field} is {range}"),
+            "it is the first of spec.podCIDRs, which is another",
+            "leave out one of the two fields; until then spec.podCIDRs holds",
+        ));
+    }
+    let family = |range: &str| range.parse().ok().map(|range: IpNet| Family::of(range.addr()));
+    let families = several.into_iter().filter_map(|(field, range)| Some((field, family(range)?)));
+    problems.extend(repeated(&families.collect::<Vec<_>>()).map(|(field, family)| {
+        Problem::error(
+            field,
+            format!("{field} is a second {family} range"),
+            "a Node has one of each family",
+            "leave it out; until then it is used, too",
+        )
+    }));
 }

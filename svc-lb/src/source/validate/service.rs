@@ -1,21 +1,28 @@
 //! Service v1.
 
-use super::{Validate, address, is_dns_label, is_port_name, one_of, port, protocol, unique};
-use crate::source::{
-    address::parse_address,
-    cluster_ips::{given_cluster_ips, is_headless},
-    family::Family,
-    finding::Problem,
+mod addresses;
+mod families;
+mod load_balancer;
+mod policies;
+mod ports;
+
+use super::{
+    Validate, metadata,
+    names::is_dns_name,
+    values::{misplaced, one_of},
 };
-use k8s_openapi::{
-    api::core::v1::{Service, ServicePort, ServiceSpec},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use crate::source::finding::Problem;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
+
+const CLUSTER_IP: &str = "ClusterIP";
+const NODE_PORT: &str = "NodePort";
+const LOAD_BALANCER: &str = "LoadBalancer";
+const EXTERNAL_NAME: &str = "ExternalName";
 
 impl Validate for Service {
     fn validate(&self, problems: &mut Vec<Problem>) {
         let Some(spec) = &self.spec else {
-            problems.push(Problem::error(
+            problems.push(Problem::refusal(
                 "spec",
                 "spec is missing",
                 "it says what the Service is",
@@ -23,138 +30,63 @@ impl Validate for Service {
             ));
             return;
         };
-        let types = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
+        let types = [CLUSTER_IP, NODE_PORT, LOAD_BALANCER, EXTERNAL_NAME];
         one_of(problems, "spec.type", spec.type_.as_deref(), &types);
-        if spec.type_.as_deref() == Some("ExternalName") {
-            return;
+        metadata::labels(problems, "spec.selector", spec.selector.iter().flatten());
+        ports::validate(spec, problems);
+        if type_of(spec) == EXTERNAL_NAME {
+            external_name(spec, problems);
+        } else {
+            addresses::cluster_ips(spec, problems);
+            families::validate(spec, problems);
         }
-        let affinities = ["None", "ClientIP"];
-        one_of(problems, "spec.sessionAffinity", spec.session_affinity.as_deref(), &affinities);
-        let policies = ["Cluster", "Local"];
-        one_of(problems, "spec.externalTrafficPolicy", spec.external_traffic_policy.as_deref(), &policies);
-        one_of(problems, "spec.internalTrafficPolicy", spec.internal_traffic_policy.as_deref(), &policies);
-        ports(problems, spec);
-        cluster_ips(problems, spec);
-        families(problems, spec);
+        addresses::external_ips(spec, problems);
+        load_balancer::validate(self, spec, problems);
+        policies::validate(spec, problems);
     }
 }
 
-fn ports(problems: &mut Vec<Problem>, spec: &ServiceSpec) {
-    let ports = spec.ports.as_deref().unwrap_or_default();
-    if ports.is_empty() && !is_headless(spec) {
-        problems.push(Problem::error(
-            "spec.ports",
-            "spec.ports is missing or empty",
-            "a Service answers at its ports",
-            "write at least one",
-        ));
-    }
-    let (mut names, mut numbers, mut node_ports) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, service_port) in ports.iter().enumerate() {
-        let field = format!("spec.ports[{index}]");
-        one_port(problems, &field, service_port);
-        let transport = service_port.protocol.as_deref().unwrap_or("TCP");
-        numbers.push((format!("{field}.port"), format!("{}/{transport}", service_port.port)));
-        match service_port.name.as_deref().unwrap_or_default() {
-            "" if ports.len() > 1 => problems.push(Problem::error(
-                format!("{field}.name"),
-                format!("{field} has no name"),
-                "the ports of a Service that has several are told apart by their names",
-                "give each a name, such as http",
-            )),
-            "" => {}
-            name => names.push((format!("{field}.name"), name)),
-        }
-        if let Some(node_port) = service_port.node_port.filter(|number| *number != 0) {
-            let field = format!("{field}.nodePort");
-            if !matches!(spec.type_.as_deref(), Some("NodePort" | "LoadBalancer")) {
-                problems.push(Problem::error(
-                    &field,
-                    format!("{field} is {node_port}"),
-                    "a Service of type ClusterIP has no node ports",
-                    "write type: NodePort, or leave it out",
-                ));
-            }
-            port(problems, &field, node_port);
-            node_ports.push((field, format!("{node_port}/{transport}")));
-        }
-    }
-    unique(problems, &names, "the ports of a Service have different names", "give it another name");
-    let mend = "write another number, or delete one of the two";
-    unique(problems, &numbers, "a port of a Service is one number and protocol", mend);
-    unique(problems, &node_ports, "a node port belongs to one port of one Service", mend);
+/// `spec.type`, also where it is left out.
+fn type_of(spec: &ServiceSpec) -> &str {
+    spec.type_.as_deref().filter(|name| !name.is_empty()).unwrap_or(CLUSTER_IP)
 }
 
-fn one_port(problems: &mut Vec<Problem>, field: &str, service_port: &ServicePort) {
-    port(problems, &format!("{field}.port"), service_port.port);
-    protocol(problems, &format!("{field}.protocol"), service_port.protocol.as_deref());
-    if let Some(name) = service_port.name.as_deref().filter(|name| !name.is_empty() && !is_dns_label(name)) {
-        problems.push(Problem::error(
-            format!("{field}.name"),
-            format!("{field}.name is {name:?}"),
-            "a name has lower-case letters, digits and '-', and at most 63 of them",
-            "give it another name",
-        ));
-    }
-    let field = format!("{field}.targetPort");
-    match &service_port.target_port {
-        // Both mean the same as leaving it out: the Service's own port.
-        None | Some(IntOrString::Int(0)) => {}
-        Some(IntOrString::String(name)) if name.is_empty() => {}
-        Some(IntOrString::Int(number)) => port(problems, &field, *number),
-        Some(IntOrString::String(name)) if is_port_name(name) => {}
-        Some(IntOrString::String(name)) => problems.push(Problem::error(
-            &field,
-            format!("{field} is {name:?}"),
-            "it is a number, without quotes, or the name of a container's port: lower-case letters, digits and \
-             '-', at most 15 of them, at least one a letter",
-            "write one of these",
-        )),
+/// Whether others than the cluster's own may use the Service, so that a policy for them has a meaning.
+fn is_external(spec: &ServiceSpec) -> bool {
+    match type_of(spec) {
+        NODE_PORT | LOAD_BALANCER => true,
+        CLUSTER_IP => spec.external_ips.as_ref().is_some_and(|addresses| !addresses.is_empty()),
+        _ => false,
     }
 }
 
-fn cluster_ips(problems: &mut Vec<Problem>, spec: &ServiceSpec) {
-    let given = given_cluster_ips(spec);
-    let single = spec.cluster_ip.as_deref().unwrap_or_default();
-    if given.first().is_some_and(|(_, first)| !single.is_empty() && single != *first) {
-        problems.push(Problem::error(
-            "spec.clusterIP",
-            format!("spec.clusterIP is {single}"),
-            "it is the first of spec.clusterIPs, which is another",
-            "leave out one of the two fields",
-        ));
-    }
-    if let [(_, "None")] = given[..] {
-        return;
-    }
-    for (index, (field, text)) in given.iter().enumerate() {
-        let family = spec.ip_families.iter().flatten().nth(index);
-        address(problems, field, text, family.and_then(|family| Family::from_name(family)));
-    }
-    let given_families: Vec<_> = given
-        .into_iter()
-        .filter_map(|(field, text)| Some((field, Family::of(parse_address(text)?))))
-        .collect();
-    unique(problems, &given_families, "a Service has one ClusterIP of each family", "leave it out");
+/// Whether whatever spreads traffic over the nodes is to ask each for its own endpoints.
+fn needs_health_check(spec: &ServiceSpec) -> bool {
+    type_of(spec) == LOAD_BALANCER && spec.external_traffic_policy.as_deref() == Some("Local")
 }
 
-fn families(problems: &mut Vec<Problem>, spec: &ServiceSpec) {
-    let policies = ["SingleStack", "PreferDualStack", "RequireDualStack"];
-    one_of(problems, "spec.ipFamilyPolicy", spec.ip_family_policy.as_deref(), &policies);
-    let families = spec.ip_families.iter().flatten().enumerate();
-    let families: Vec<_> =
-        families.map(|(index, family)| (format!("spec.ipFamilies[{index}]"), family)).collect();
-    for (field, family) in &families {
-        one_of(problems, field, Some(family.as_str()), &["IPv4", "IPv6"]);
+/// A Service that is a name for another name.
+fn external_name(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
+    let text = spec.external_name.as_deref().unwrap_or_default();
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let mut error = |what: String, why: &str| {
+        let mend = "write the name, such as db.example.org";
+        problems.push(Problem::error("spec.externalName", what, why, mend));
+    };
+    if name.is_empty() {
+        let why = "a Service of type ExternalName stands for a name in the DNS";
+        error("spec.externalName is missing".to_owned(), why);
+    } else if !is_dns_name(name) {
+        let why = "a name in the DNS has lower-case letters, digits, '-' and '.', and at most 253 of them";
+        error(format!("spec.externalName is {text:?}"), why);
     }
-    unique(problems, &families, "it names each family once", "leave it out");
-    let several = families.len().max(given_cluster_ips(spec).len()) > 1;
-    if several && spec.ip_family_policy.as_deref() == Some("SingleStack") {
-        problems.push(Problem::error(
-            "spec.ipFamilyPolicy",
-            "spec.ipFamilyPolicy is SingleStack",
-            "the Service names two families",
-            "write PreferDualStack, or name one family only",
-        ));
+    let given = [
+        ("spec.clusterIP", spec.cluster_ip.as_ref().is_some_and(|address| !address.is_empty())),
+        ("spec.clusterIPs", spec.cluster_ips.as_ref().is_some_and(|addresses| !addresses.is_empty())),
+        ("spec.ipFamilies", spec.ip_families.as_ref().is_some_and(|families| !families.is_empty())),
+        ("spec.ipFamilyPolicy", spec.ip_family_policy.is_some()),
+    ];
+    for (field, _) in given.iter().filter(|(_, is_given)| *is_given) {
+        misplaced(problems, field, "a Service of type ExternalName has no address");
     }
 }
