@@ -181,7 +181,7 @@ impl Dataplane {
         self.maps.drops.sum(reason as u32)
     }
 
-    /// Runs a program on a frame that nobody sent.
+    /// Runs a program on a frame that nobody sent, as if it had come in by the loopback interface.
     pub fn try_packet(&mut self, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
         self.try_packet_times(program, frame, 1)
     }
@@ -194,7 +194,17 @@ impl Dataplane {
         frame: &[u8],
         times: u32,
     ) -> Result<Trial, DataplaneError> {
-        trial::run(&mut self.ebpf, program, frame, times)
+        trial::run(&mut self.ebpf, program, trial::LOOPBACK, frame, times)
+    }
+
+    /// Runs a program on a frame that nobody sent, as if it had come in by an interface, or were to leave by it.
+    pub fn try_packet_at(
+        &mut self,
+        program: Program,
+        interface: u32,
+        frame: &[u8],
+    ) -> Result<Trial, DataplaneError> {
+        trial::run(&mut self.ebpf, program, interface, frame, 1)
     }
 
     /// What the programs counted, and how full the tables are; the flow tables as the last finished
