@@ -48,12 +48,13 @@ pub fn rewrite<P: Packet, A: Family>(
         return Ok(());
     }
     packet.overwrite(headers.transport(), &Ports::of(to))?;
-    let before: Checksum = packet.load(headers.checksum())?;
+    let field = headers.sctp_checksum();
+    let before: Checksum = packet.load(field)?;
     // Whoever completes a checksum computes it with zero in its place, and one in 2³² comes out as zero.
-    if before == [0; 2] && packet.has_partial_checksum(headers)? {
+    if before == [0; 2] && packet.has_partial_checksum(field)? {
         return Ok(());
     }
-    packet.overwrite(headers.checksum(), &updated(before, headers, P::NETWORK, to))
+    packet.overwrite(field, &updated(before, headers, P::NETWORK, to))
 }
 
 /// The checksum of a packet whose IP header is at an offset, with other ports.
