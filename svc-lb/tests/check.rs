@@ -154,6 +154,39 @@ fn both_families_take_a_range_of_each() {
 }
 
 #[test]
+fn a_probe_that_is_not_run_is_a_warning() {
+    let pod = |probe| {
+        format!(
+            "kind: Pod\napiVersion: v1\nmetadata: {{name: a}}\nspec:\n  containers:\n  - name: web\n    \
+             readinessProbe: {{{probe}}}\n"
+        )
+    };
+    let summary = "no services: no ClusterIP frontends, no node ports, no endpoints;";
+    assert_check(
+        &pod("exec: {command: [ls]}"),
+        &[],
+        0,
+        &[
+            "./a.yaml:7:5: warning: the probe runs a command in the container (exec): svc-lb does not run such a \
+             probe; write httpGet or tcpSocket; until then the Pod's status.conditions say whether it is ready",
+            &format!("{summary} no errors, 1 warning, no notes"),
+        ],
+    );
+    assert_check(
+        &pod("tcpSocket: {port: web}, periodSeconds: -1"),
+        &[],
+        1,
+        &[
+            "./a.yaml:7:40: error: the probe can never succeed: the container has no port named \"web\": the Pod is \
+             not ready until it does; write a port's number, or the name of one of the container's ports",
+            "./a.yaml:7:61: error: spec.containers[0].readinessProbe.periodSeconds is -1: it is not negative; write 1 \
+             or more; until then it is the default",
+            &format!("{summary} 2 errors, no warnings, no notes"),
+        ],
+    );
+}
+
+#[test]
 fn an_object_is_in_one_file_only() {
     let directory = manifests(&[
         ("a.yaml", &service("web", "ports: [{port: 80}]")),
