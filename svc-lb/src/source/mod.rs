@@ -30,9 +30,7 @@ pub use address::{parse_address, why_unusable};
 pub use cidr::parse_cidr;
 pub use cluster_ips::{given_cluster_ips, is_headless};
 pub use family::Family;
-#[cfg(test)]
-pub(crate) use files::read_text;
-pub use files::{FileSource, Reading};
+pub use files::{FileSource, Reading, read_text};
 pub use finding::{Finding, Position, Problem, Severity};
 pub use objects::{Name, Object, Objects, Origin};
 pub use protocol::Protocol;
