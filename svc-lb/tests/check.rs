@@ -167,8 +167,9 @@ fn a_probe_that_is_not_run_is_a_warning() {
         &[],
         0,
         &[
-            "./a.yaml:7:5: warning: the probe runs a command in the container (exec): svc-lb does not run such a \
-             probe; write httpGet or tcpSocket; until then the Pod's status.conditions say whether it is ready",
+            "./a.yaml:7:22: warning: spec.containers[0].readinessProbe.exec has no effect: svc-lb does not run a \
+             command in a container; write httpGet or tcpSocket; until then the Pod's status.conditions say whether \
+             it is ready",
             &format!("{summary} no errors, 1 warning, no notes"),
         ],
     );
@@ -177,11 +178,12 @@ fn a_probe_that_is_not_run_is_a_warning() {
         &[],
         1,
         &[
-            "./a.yaml:7:40: error: the probe can never succeed: the container has no port named \"web\": the Pod is \
-             not ready until it does; write a port's number, or the name of one of the container's ports",
+            "./a.yaml:7:40: warning: spec.containers[0].readinessProbe.tcpSocket.port is web: the container has no \
+             port of that name, so no probe can succeed, and the Pod is not ready; name one of its ports, or write a \
+             number",
             "./a.yaml:7:61: error: spec.containers[0].readinessProbe.periodSeconds is -1: it is not negative; write 1 \
              or more; until then it is the default",
-            &format!("{summary} 2 errors, no warnings, no notes"),
+            &format!("{summary} 1 error, 1 warning, no notes"),
         ],
     );
 }
