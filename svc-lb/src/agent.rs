@@ -9,6 +9,7 @@ use crate::{
     compile::{self, compile, node_addresses, reach},
     dataplane::{Dataplane, MapError, Swept, view},
     health::Health,
+    health_check::HealthChecks,
     metrics::Metrics,
     node::{
         Closer, Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges,
@@ -78,6 +79,8 @@ pub struct Tools {
     pub probes: Option<Probes>,
     /// What `/healthz` answers.
     pub health: Health,
+    /// What load balancers ask for by Service.
+    pub health_checks: HealthChecks,
     /// What `/metrics` answers.
     pub metrics: Metrics,
 }
@@ -140,7 +143,6 @@ impl Agent {
             socket_lb: status::SocketLb::default(),
             not_ready: Vec::new(),
             findings: Vec::new(),
-            not_served: Vec::new(),
         };
         Ok(Self {
             options,
@@ -233,6 +235,7 @@ impl Agent {
     /// Mends what others may have done to the programs and to the kernel's settings.
     pub fn mend(&mut self) {
         self.attach();
+        self.tools.health_checks.mend();
         self.conclude();
     }
 
@@ -327,6 +330,7 @@ impl Agent {
             }
         };
 
+        self.tools.health_checks.serve(&compiled.health_checks, &compiled.nodeport_addresses);
         let addresses = node_addresses(&joined.cluster, &self.facts, &self.options.compile.node_name);
         let addresses: Vec<IpAddr> = addresses.iter().collect();
         if roles_changed || self.node_addresses.as_ref() != Some(&addresses) {
@@ -395,14 +399,13 @@ impl Agent {
             self.tools.health.synced();
         }
 
-        let (findings, not_served) = self.lines();
+        let findings = self.lines();
         for finding in findings.iter().filter(|finding| !self.status.findings.contains(finding)) {
             warn!("{finding}");
         }
         self.tools.metrics.describe(self.status.counts, findings.len());
         self.status.error = error;
         self.status.findings = findings;
-        self.status.not_served = not_served;
         self.status.node.addresses = self.node_addresses.clone().unwrap_or_default();
         self.tell();
     }
@@ -415,13 +418,14 @@ impl Agent {
         }
     }
 
-    /// What is wrong, and what is not served, a line each.
-    fn lines(&self) -> (Vec<String>, Vec<String>) {
-        let (mut wrong, unserved) = report::findings(&self.findings.manifests);
+    /// What is wrong, a line each.
+    fn lines(&self) -> Vec<String> {
+        let mut wrong = report::findings(&self.findings.manifests);
         let Findings { tables, sysctls, state, .. } = &self.findings;
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
         wrong.extend(self.exhaustion.finding(self.options.ports.snat));
         wrong.extend(self.tools.sockets.problem());
+        wrong.extend(self.tools.health_checks.problems());
         wrong.extend(self.tools.probes.as_ref().and_then(Probes::problem).map(str::to_owned));
         let missing = self.options.roles.missing_uplinks(&self.facts.interfaces);
         wrong.extend(missing.map(|name| format!("--uplink {name}: there is no such interface")));
@@ -432,6 +436,6 @@ impl Agent {
                 "the range of ClusterIPs {range} meets {other}: give another --service-cluster-ip-range"
             ))
         }));
-        (wrong, unserved)
+        wrong
     }
 }

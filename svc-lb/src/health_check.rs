@@ -1,7 +1,7 @@
 //! `healthCheckNodePort`: load balancers ask a node whether it has endpoints of its own for a Service, and send
 //! nothing to one that has none. It answers as kube-proxy does.
 
-use crate::{health::Health, source::Name};
+use crate::{compile::HealthCheck, health::Health, source::Name};
 use axum::{
     Router,
     extract::State,
@@ -19,17 +19,6 @@ use tokio::{net::TcpListener, sync::oneshot};
 
 /// How many ready endpoints the node has, for load balancers that weigh their nodes.
 const WEIGHT: HeaderName = HeaderName::from_static("x-load-balancing-endpoint-weight");
-
-/// What is asked at one port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// The Service.
-    pub service: Name,
-    /// Its `healthCheckNodePort`.
-    pub port: u16,
-    /// How many addresses of ready endpoints it has on this node, over all its ports.
-    pub local_endpoints: u32,
-}
 
 /// A server at each port and address. They end with this.
 #[derive(Default)]

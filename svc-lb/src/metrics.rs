@@ -260,9 +260,8 @@ mod tests {
             port: "http".to_owned(),
             protocol: "TCP".to_owned(),
             family: "IPv4".to_owned(),
-            frontends: Vec::new(),
-            backends: Vec::new(),
             counters,
+            ..Service::default()
         };
         let statistics = Statistics {
             programs: [("xdp_uplink", Finished { rejected: 7, ..Finished::default() })].into(),

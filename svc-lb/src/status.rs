@@ -37,8 +37,6 @@ pub struct Status {
     pub not_ready: Vec<String>,
     /// What is wrong with the manifests, with the node or with how they fit, a line each.
     pub findings: Vec<String>,
-    /// What of the manifests this version does not serve yet, a line each.
-    pub not_served: Vec<String>,
 }
 
 /// The node.

@@ -6,6 +6,11 @@ use etherparse::{IpNumber, PacketHeaders, PayloadSlice};
 use std::{io, net::SocketAddr};
 use svc_lb_common::crc32c;
 
+/// Length of the common header.
+const HEADER: usize = 12;
+/// Where its checksum is.
+const CHECKSUM: std::ops::Range<usize> = 8..12;
+
 impl Path {
     /// The same with a value of four bytes that give it the checksum zero.
     pub fn sctp_with_checksum_zero(&self, tag: u32, chunk: u8) -> Result<Vec<u8>> {
@@ -74,13 +79,6 @@ pub struct Sctp {
     pub bytes: Vec<u8>,
 }
 
-/// Takes so many bytes off; `None` if there are not so many.
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
-}
-
 impl Sctp {
     /// Reads a frame; `None` if it holds no whole SCTP packet.
     pub fn read(frame: &[u8]) -> Option<Self> {
@@ -91,15 +89,15 @@ impl Sctp {
             return None;
         }
         let bytes = payload.payload.to_vec();
-        let mut rest = &bytes[..];
-        let (source_port, destination_port) = (take(&mut rest)?, take(&mut rest)?);
-        let (tag, checksum) = (take(&mut rest)?, take(&mut rest)?);
+        let (header, chunks) = bytes.split_first_chunk::<HEADER>()?;
+        let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         Some(Self {
-            source: SocketAddr::new(source, u16::from_be_bytes(source_port)),
-            destination: SocketAddr::new(destination, u16::from_be_bytes(destination_port)),
-            tag: u32::from_be_bytes(tag),
-            checksum: u32::from_le_bytes(checksum),
-            chunk: *rest.first()?,
+            source: SocketAddr::new(source, port(0)),
+            destination: SocketAddr::new(destination, port(2)),
+            tag: u32::from_be_bytes(word(4)),
+            checksum: u32::from_le_bytes(word(CHECKSUM.start)),
+            chunk: *chunks.first()?,
             bytes,
         })
     }

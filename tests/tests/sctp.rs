@@ -104,10 +104,10 @@ impl<'a> Talk<'a> {
                 Way::ToBackend => {
                     let tag = if chunk == chunk::INIT { 0 } else { BACKENDS_TAG };
                     self.at_client.send(&self.path.sctp(tag, chunk, &value)?)?;
-                    let (macs, seen) = arrival(&self.at_backend, tag, chunk).with_context(at)?;
+                    let (mac, seen) = arrival(&self.at_backend, tag, chunk).with_context(at)?;
                     ensure!(seen.destination == self.backend_address(), "{}: {seen:?}", at());
-                    let path =
-                        Path { macs: (macs.1, macs.0), source: seen.destination, destination: seen.source };
+                    let macs = (self.backend.mac(), mac);
+                    let path = Path { macs, source: seen.destination, destination: seen.source };
                     ensure!(reply.is_none_or(|known| known == path), "{}: {seen:?}", at());
                     reply = Some(path);
                 }
@@ -139,15 +139,14 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// The next packet with a tag and first chunk, with its link-layer addresses; its checksums are right.
-fn arrival(wire: &Wire, tag: u32, chunk: u8) -> Result<(([u8; 6], [u8; 6]), Sctp)> {
-    let (macs, seen, checksums) = wire.find(SOON, |frame| {
+/// The next packet with a tag and first chunk, with its source's link-layer address; its checksums are right.
+fn arrival(wire: &Wire, tag: u32, chunk: u8) -> Result<([u8; 6], Sctp)> {
+    let (mac, seen, checksums) = wire.find(SOON, |frame| {
         let seen = Sctp::read(frame).filter(|seen| (seen.tag, seen.chunk) == (tag, chunk))?;
-        let (&destination, rest) = frame.split_first_chunk::<6>()?;
-        Some(((*rest.first_chunk()?, destination), seen, verify_checksums(frame)))
+        Some((*frame[6..].first_chunk()?, seen, verify_checksums(frame)))
     })?;
     checksums?;
-    Ok((macs, seen))
+    Ok((mac, seen))
 }
 
 /// The link-layer address that a pod of the node sends to.

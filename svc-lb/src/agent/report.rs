@@ -104,15 +104,10 @@ pub fn interfaces(facts: &Facts, attachments: &[Attachment]) -> Vec<status::Inte
     facts.interfaces.iter().map(describe).collect()
 }
 
-/// What is wrong with the manifests, and what of them is not served yet; notes are left to `check`.
-pub fn findings(findings: &[Finding]) -> (Vec<String>, Vec<String>) {
-    let (unserved, wrong): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| finding.unserved);
-    let matters = |finding: &&&Finding| finding.severity != Severity::Info;
-    (
-        wrong.iter().filter(matters).map(ToString::to_string).collect(),
-        unserved.iter().map(ToString::to_string).collect(),
-    )
+/// What is wrong with the manifests; notes are left to `check`.
+pub fn findings(findings: &[Finding]) -> Vec<String> {
+    let matters = findings.iter().filter(|finding| finding.severity != Severity::Info);
+    matters.map(ToString::to_string).collect()
 }
 
 /// Whether this node is about to go: its Node is being deleted or tainted so by the autoscaler, or is

@@ -265,6 +265,8 @@ pub enum Listing {
     Backends,
     /// Tracked connections.
     Flows,
+    /// Which backends clients had last (sessionAffinity: ClientIP).
+    Affinity,
 }
 
 /// How `get` prints.

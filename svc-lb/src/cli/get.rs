@@ -1,7 +1,8 @@
 //! `svc-lb get`: what the pinned maps hold, whether an agent runs or not.
 
 use super::{Get, GetOutput, Listing, table::Table};
-use crate::dataplane::view::{Backend, Direction, Flow, Frontend, Kind, Service, View};
+use crate::dataplane::view::{Affinity, Backend, Direction, Flow, Frontend, Kind, Policy, Service, View};
+use ipnet::IpNet;
 use serde::Serialize;
 use std::{
     io::{self, Write},
@@ -17,8 +18,13 @@ struct FrontendRow {
     protocol: String,
     service: String,
     service_id: u32,
-    /// How many backends it leads to.
+    /// Which backends it leads to; of a frontend that is not a ClusterIP: those outside the cluster.
+    policy: Policy,
+    /// How many these are.
     backends: usize,
+    /// The only sources that may use it; `None`: all may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_ranges: Option<Vec<IpNet>>,
 }
 
 /// A backend, as `get backends` lists it.
@@ -31,7 +37,7 @@ struct BackendRow {
     service_id: u32,
 }
 
-/// Lists services, frontends, backends or flows.
+/// Lists services, frontends, backends, flows or the backends that clients had last.
 pub fn get(flags: &Get) -> anyhow::Result<ExitCode> {
     let view = View::open(&flags.directories.pin_dir)?;
     let wide = flags.output == GetOutput::Wide;
@@ -45,6 +51,8 @@ pub fn get(flags: &Get) -> anyhow::Result<ExitCode> {
         (Listing::Flows, GetOutput::Json) => json(&view.flows()?)?,
         (Listing::Flows, GetOutput::Wide) => all_flows(&view.flows()?).to_string(),
         (Listing::Flows, GetOutput::Table) => connections(&view.flows()?).to_string(),
+        (Listing::Affinity, GetOutput::Json) => json(&view.affinity()?)?,
+        (Listing::Affinity, _) => affinity(&view.affinity()?, wide).to_string(),
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -66,6 +74,7 @@ pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
 fn services(services: &[Service], wide: bool) -> Table {
     let mut header = vec!["SERVICE", "PROTOCOL", "CLUSTER-IP", "NODE-PORT", "BACKENDS", "CONNECTIONS"];
     if wide {
+        header.extend(["TYPE", "EXTERNAL-IP", "ALGORITHM", "INTERNAL-POLICY", "EXTERNAL-POLICY", "AFFINITY"]);
         header.extend(["FLOWS", "SOCKETS", "PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID"]);
     }
     let mut table = Table::new(&header);
@@ -74,12 +83,21 @@ fn services(services: &[Service], wide: bool) -> Table {
         let mut cells = vec![
             service.full_name(),
             service.protocol.clone(),
-            cluster_ips(service),
+            addresses(service, &[Kind::ClusterIp]),
             node_ports(service),
             service.backends.iter().filter(|backend| !backend.draining).count().to_string(),
             counters.connections().to_string(),
         ];
         if wide {
+            let selection = service.selection;
+            cells.extend([
+                service.kind.to_string(),
+                addresses(service, &[Kind::LoadBalancer, Kind::ExternalIp]),
+                selection.algorithm.to_owned(),
+                selection.internal_policy.to_string(),
+                selection.external_policy.to_string(),
+                if selection.affinity_timeout == 0 { String::new() } else { age(selection.affinity_timeout) },
+            ]);
             let counted = [
                 counters.new_flows,
                 counters.socket_connections,
@@ -96,10 +114,10 @@ fn services(services: &[Service], wide: bool) -> Table {
     table
 }
 
-/// The ClusterIPs of a service with their port.
-fn cluster_ips(service: &Service) -> String {
-    let cluster_ips = service.frontends.iter().filter(|frontend| frontend.kind == Kind::ClusterIp);
-    cluster_ips.map(socket).collect::<Vec<_>>().join(", ")
+/// The addresses of some kinds of a service's frontends, with their port.
+fn addresses(service: &Service, kinds: &[Kind]) -> String {
+    let frontends = service.frontends.iter().filter(|frontend| kinds.contains(&frontend.kind));
+    frontends.map(socket).collect::<Vec<_>>().join(", ")
 }
 
 /// The nodePorts of a service; every address of the node that answers has the same.
@@ -117,15 +135,19 @@ fn socket(frontend: &Frontend) -> String {
 /// The frontends of all services, by address and port.
 fn frontend_rows(services: Vec<Service>) -> Vec<FrontendRow> {
     let rows = services.into_iter().flat_map(|service| {
-        let (name, id, protocol) = (service.full_name(), service.id, service.protocol);
-        let backends = service.backends;
-        service.frontends.into_iter().map(move |frontend| FrontendRow {
-            backends: backends.iter().filter(|backend| backend.cluster).count(),
-            protocol: protocol.clone(),
-            service: name.clone(),
-            service_id: id,
-            frontend,
-        })
+        let row = |frontend: &Frontend| {
+            let policy = service.policy(frontend);
+            FrontendRow {
+                policy,
+                backends: service.usable(policy).count(),
+                source_ranges: frontend.limited.then(|| service.source_ranges.clone()),
+                protocol: service.protocol.clone(),
+                service: service.full_name(),
+                service_id: service.id,
+                frontend: frontend.clone(),
+            }
+        };
+        service.frontends.iter().map(row).collect::<Vec<_>>()
     });
     let mut rows: Vec<FrontendRow> = rows.collect();
     rows.sort_by(|one, other| {
@@ -137,24 +159,33 @@ fn frontend_rows(services: Vec<Service>) -> Vec<FrontendRow> {
 
 fn frontends(rows: &[FrontendRow], wide: bool) -> Table {
     let mut header = vec!["FRONTEND", "PROTOCOL", "KIND", "SERVICE", "BACKENDS"];
-    header.extend(wide.then_some("SERVICE-ID"));
+    if wide {
+        header.extend(["POLICY", "SOURCES", "SERVICE-ID"]);
+    }
     let mut table = Table::new(&header);
     for row in rows {
-        let kind = match row.frontend.kind {
-            Kind::ClusterIp => "ClusterIP",
-            Kind::NodePort => "NodePort",
-        };
         let mut cells = vec![
             socket(&row.frontend),
             row.protocol.clone(),
-            kind.to_owned(),
+            row.frontend.kind.to_string(),
             row.service.clone(),
             row.backends.to_string(),
         ];
-        cells.extend(wide.then(|| row.service_id.to_string()));
+        if wide {
+            cells.extend([row.policy.to_string(), sources(row), row.service_id.to_string()]);
+        }
         table.row(cells);
     }
     table
+}
+
+/// Who may use a frontend: empty for everyone.
+fn sources(row: &FrontendRow) -> String {
+    match row.source_ranges.as_deref() {
+        None => String::new(),
+        Some([]) => "none".to_owned(),
+        Some(ranges) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The backends of all services, by service.
@@ -249,6 +280,25 @@ fn all_flows(flows: &[Flow]) -> Table {
     table
 }
 
+/// Which backends clients get again; in the wide form also those that they had and do not get any more.
+fn affinity(affinities: &[Affinity], wide: bool) -> Table {
+    let mut header = vec!["SERVICE", "CLIENT", "BACKEND", "IDLE", "REMAINING"];
+    header.extend(wide.then_some("SERVICE-ID"));
+    let mut table = Table::new(&header);
+    for it in affinities.iter().filter(|it| wide || it.is_in_force()) {
+        let mut cells = vec![
+            it.service.clone().unwrap_or_default(),
+            it.client.to_string(),
+            it.backend.map(|backend| backend.to_string()).unwrap_or_default(),
+            age(it.age),
+            age(it.remaining),
+        ];
+        cells.extend(wide.then(|| it.service_id.to_string()));
+        table.row(cells);
+    }
+    table
+}
+
 fn backend(flow: &Flow) -> String {
     let removed = if flow.backend_removed { " (removed)" } else { "" };
     flow.backend.map(|backend| format!("{backend}{removed}")).unwrap_or_default()
@@ -267,7 +317,7 @@ pub(super) fn age(seconds: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::view::Counters;
+    use crate::dataplane::view::{Counters, Selection};
     use serde_json::json;
 
     fn backend(last: u8, local: bool) -> Backend {
@@ -277,7 +327,8 @@ mod tests {
     }
 
     fn web() -> Service {
-        let frontend = |address: [u8; 4], port, kind| Frontend { address: address.into(), port, kind };
+        let frontend =
+            |address: [u8; 4], port, kind| Frontend { address: address.into(), port, kind, limited: false };
         Service {
             id: 1,
             namespace: "default".to_owned(),
@@ -285,6 +336,13 @@ mod tests {
             port: "http".to_owned(),
             protocol: "TCP".to_owned(),
             family: "IPv4".to_owned(),
+            kind: Kind::NodePort,
+            selection: Selection {
+                algorithm: "maglev",
+                external_policy: Policy::Local,
+                affinity_timeout: 10_800,
+                ..Selection::default()
+            },
             frontends: vec![
                 frontend([10, 96, 0, 7], 8080, Kind::ClusterIp),
                 frontend([192, 0, 2, 1], 30163, Kind::NodePort),
@@ -301,6 +359,7 @@ mod tests {
                 forward_packets: 900,
                 ..Counters::default()
             },
+            ..Service::default()
         }
     }
 
@@ -337,19 +396,63 @@ default/web:http   TCP        10.96.0.7:8080       30163          2           32
         let wide = services(&[web()], true).to_string();
         let words: Vec<Vec<&str>> = wide.lines().map(|line| line.split_whitespace().collect()).collect();
         let cell = |title| words[0].iter().position(|it| *it == title).map(|column| words[1][column]);
+        let described = ["TYPE", "ALGORITHM", "INTERNAL-POLICY", "EXTERNAL-POLICY", "AFFINITY"].map(cell);
+        assert_eq!(described, ["NodePort", "maglev", "Cluster", "Local", "3h"].map(Some));
         let counted = ["CONNECTIONS", "FLOWS", "SOCKETS", "PACKETS-IN"].map(cell);
         assert_eq!(counted, ["320", "300", "20", "900"].map(Some));
     }
 
     #[test]
-    fn frontends_lead_to_their_backends() {
+    fn frontends_lead_to_the_backends_of_their_policy() {
         let expected = "\
 FRONTEND          PROTOCOL   KIND        SERVICE            BACKENDS
 10.96.0.7:8080    TCP        ClusterIP   default/web:http          2
-192.0.2.1:30163   TCP        NodePort    default/web:http          2
-192.0.2.2:30163   TCP        NodePort    default/web:http          2
+192.0.2.1:30163   TCP        NodePort    default/web:http          1
+192.0.2.2:30163   TCP        NodePort    default/web:http          1
 ";
         assert_eq!(frontends(&frontend_rows(vec![web()]), false).to_string(), expected);
+    }
+
+    #[test]
+    fn a_load_balancers_address_shows_who_may_use_it() {
+        let address = [203, 0, 113, 9].into();
+        let frontend = Frontend { address, port: 80, kind: Kind::LoadBalancer, limited: true };
+        let range = |text: &str| text.parse::<IpNet>().unwrap();
+        let source_ranges = vec![range("10.0.0.0/8"), range("192.0.2.0/24")];
+        let limited = Service { frontends: vec![frontend], source_ranges, ..web() };
+        let closed = Service { source_ranges: Vec::new(), ..limited.clone() };
+        let expected = "\
+FRONTEND         PROTOCOL   KIND           SERVICE            BACKENDS   POLICY   SOURCES                    SERVICE-ID
+203.0.113.9:80   TCP        LoadBalancer   default/web:http          1   Local    10.0.0.0/8, 192.0.2.0/24            1
+203.0.113.9:80   TCP        LoadBalancer   default/web:http          1   Local    none                                1
+";
+        let rows = frontend_rows(vec![limited, closed]);
+        assert_eq!(frontends(&rows, true).to_string(), expected);
+        let json = serde_json::to_value(&rows[0]).unwrap();
+        assert_eq!((&json["limited"], &json["source_ranges"][1]), (&json!(true), &json!("192.0.2.0/24")));
+    }
+
+    #[test]
+    fn a_client_that_comes_back_is_one_line() {
+        let affinity_to = |backend: Option<&str>, age, remaining| Affinity {
+            service: Some("default/web:http".to_owned()),
+            service_id: 1,
+            client: [192, 0, 2, 7].into(),
+            backend: backend.map(|it| it.parse().unwrap()),
+            age,
+            remaining,
+        };
+        let all = [
+            affinity_to(Some("10.244.0.1:80"), 30, 10_770),
+            affinity_to(Some("10.244.0.1:80"), 10_900, 0),
+            affinity_to(None, 30, 10_770),
+        ];
+        let expected = "\
+SERVICE            CLIENT      BACKEND         IDLE   REMAINING
+default/web:http   192.0.2.7   10.244.0.1:80    30s          2h
+";
+        assert_eq!(affinity(&all, false).to_string(), expected);
+        assert_eq!(affinity(&all, true).to_string().lines().count(), 4);
     }
 
     #[test]
@@ -380,13 +483,17 @@ TCP        10.244.0.9:40000   10.96.0.7:8080   10.244.0.1:80 (removed)   default
         assert_eq!(service["counters"]["new_flows"], 300);
         assert_eq!(service["counters"]["socket_connections"], 20);
         assert_eq!(
+            [&service["type"], &service["algorithm"], &service["external_policy"]],
+            ["NodePort", "maglev", "Local"]
+        );
+        assert_eq!(
             service["frontends"][1],
-            json!({"address": "192.0.2.1", "port": 30163, "kind": "NodePort"})
+            json!({"address": "192.0.2.1", "port": 30163, "kind": "NodePort", "limited": false})
         );
         assert_eq!(
             serde_json::to_value(&frontend_rows(vec![web()])[0]).unwrap(),
-            json!({"address": "10.96.0.7", "port": 8080, "kind": "ClusterIP", "protocol": "TCP",
-                   "service": "default/web:http", "service_id": 1, "backends": 2})
+            json!({"address": "10.96.0.7", "port": 8080, "kind": "ClusterIP", "limited": false, "protocol": "TCP",
+                   "service": "default/web:http", "service_id": 1, "policy": "Cluster", "backends": 2})
         );
         assert_eq!(
             serde_json::to_value(&backend_rows(vec![web()])[1]).unwrap(),

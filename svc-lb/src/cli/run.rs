@@ -7,6 +7,7 @@ use crate::{
     compile,
     dataplane::{self, Dataplane},
     health::Health,
+    health_check::HealthChecks,
     metrics::{Metrics, Scrapes},
     node::{
         Change, Closer, Keeper, Machine, NodeError, Roles, Sysctls, Watcher, check_cgroup, check_ranges,
@@ -86,7 +87,9 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     let neighbours = Keeper::start()?;
     let sockets = Closer::start(dataplane.lost_sockets())?;
     let (probes, outcomes) = probes(flags.services_options.probe, &state)?;
-    let tools = Tools { state, sysctls, neighbours, sockets, dataplane, probes, health, metrics };
+    let health_checks = HealthChecks::new(health.clone());
+    let tools =
+        Tools { state, sysctls, neighbours, sockets, dataplane, probes, health, health_checks, metrics };
     let agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
     let source = FileSource::new(flags.services.clone());
     let agent = follow(agent, source, watcher, outcomes, scrapes, signals).await?;

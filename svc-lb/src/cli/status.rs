@@ -65,7 +65,6 @@ impl fmt::Display for Text<'_> {
         if let Some(agent) = &self.report.agent {
             list(f, "not ready", &agent.not_ready)?;
             list(f, "findings", &agent.findings)?;
-            list(f, "not served", &agent.not_served)?;
         }
         Ok(())
     }
@@ -234,7 +233,6 @@ mod tests {
             socket_lb: socket_lb("", &Program::SOCKETS),
             not_ready: vec!["default/web, container web: tcp 10.0.0.1:80: connection refused".to_owned()],
             findings: vec!["services.yaml:3:1: what".to_owned()],
-            not_served: Vec::new(),
         };
         let finished = Finished { forwarded: 300, replied: 299, ..Finished::default() };
         let statistics = Statistics {

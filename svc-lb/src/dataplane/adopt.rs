@@ -7,6 +7,7 @@ use super::{
     typed::MapError,
 };
 use std::sync::Arc;
+use svc_lb_common::service::Service;
 
 /// How many backends are read at once.
 const BATCH: u32 = 4096;
@@ -19,25 +20,33 @@ impl Maps {
             slots: self.slots.length(),
             backends: self.v4.backends.length().min(self.v6.backends.length()),
             frontends: self.v4.frontends.capacity().min(self.v6.frontends.capacity()),
+            source_ranges: self.v4.source_ranges.capacity().min(self.v6.source_ranges.capacity()),
         }
     }
 
     /// Everything that a sync writes.
     pub fn contents(&self) -> Result<Contents, MapError> {
+        let mut contents = self.contents_without_slots()?;
+        let services: Vec<Service> = contents.services.values().copied().collect();
+        for range in services.iter().flat_map(|it| [it.cluster, it.local]) {
+            contents.add_slots(range.first, &self.slots.range(range.first, range.length)?);
+        }
+        Ok(contents)
+    }
+
+    /// The same but for the slots, which may be millions: backends say themselves in which lists they are.
+    pub fn contents_without_slots(&self) -> Result<Contents, MapError> {
         let mut contents = Contents::default();
         for (id, name) in self.names.dump()? {
             contents.names.insert(id, name.read().map(Arc::new));
         }
-        for (id, service) in self.services.dump()? {
-            contents.services.insert(id, service);
-            for range in [service.cluster, service.local] {
-                contents.slots.extend((range.first..).zip(self.slots.range(range.first, range.length)?));
-            }
-        }
+        contents.services.extend(self.services.dump()?);
         contents.backends.v4 = self.v4.backends()?;
         contents.backends.v6 = self.v6.backends()?;
         self.v4.frontends(&mut contents)?;
         self.v6.frontends(&mut contents)?;
+        self.v4.source_ranges(&mut contents)?;
+        self.v6.source_ranges(&mut contents)?;
         Ok(contents)
     }
 }
@@ -61,6 +70,11 @@ impl<A: FamilyNames> FamilyMaps<A> {
         for (key, frontend) in self.frontends.dump()? {
             contents.frontends.insert(FrontendKey::from(&key), frontend);
         }
+        Ok(())
+    }
+
+    fn source_ranges(&self, contents: &mut Contents) -> Result<(), MapError> {
+        contents.source_ranges.extend(self.source_ranges.dump()?.iter().filter_map(|(key, _)| key.read()));
         Ok(())
     }
 }

@@ -9,6 +9,10 @@ use svc_lb_common::{
 
 /// The flag of a backend that is in use, the same in both families.
 pub const LIVE: u16 = backend::Backend::<Ipv4>::LIVE;
+/// The flag of one in the list for the policy `Cluster`.
+pub const IN_CLUSTER: u16 = backend::Backend::<Ipv4>::IN_CLUSTER;
+/// The flag of one in the list for the policy `Local`.
+pub const IN_LOCAL: u16 = backend::Backend::<Ipv4>::IN_LOCAL;
 
 /// A backend of either family, as a map holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,12 @@ impl<A: Address> From<&backend::Backend<A>> for Backend {
 impl Backend {
     /// Whether it is in use.
     pub fn is_live(&self) -> bool {
-        self.flags & LIVE != 0
+        self.has(LIVE)
+    }
+
+    /// Whether a bit is set.
+    pub fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
     }
 
     /// As the map of a family holds it; `None` if it is of the other one.

@@ -4,6 +4,7 @@ use super::{
     bpffs,
     error::DataplaneError,
     name::ServiceName,
+    source_range::SourceRangeKey,
     syscall::Access,
     typed::{Array, HashMap, MapError, PerCpuArray},
 };
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use svc_lb_common::{
     LAYOUT_VERSION,
     address::{Address, Ipv4, Ipv6},
-    backend::Backend,
+    affinity::{Affinity, AffinityKey},
+    backend::{Backend, BackendLoad},
     counters::{ProgramCounters, ServiceCounters},
     flow::{Flow, FlowKey},
     frontend::{Frontend, FrontendKey},
@@ -66,6 +68,12 @@ pub trait FamilyNames: Address {
     const FRONTENDS: &'static str;
     /// Backends.
     const BACKENDS: &'static str;
+    /// What backends have to do.
+    const BACKEND_LOADS: &'static str;
+    /// The backends that clients had last.
+    const AFFINITY: &'static str;
+    /// Ranges of sources.
+    const SOURCE_RANGES: &'static str;
 }
 
 impl FamilyNames for Ipv4 {
@@ -73,6 +81,9 @@ impl FamilyNames for Ipv4 {
     const NEW_FLOWS: &'static str = "NEW_FLOWS_V4";
     const FRONTENDS: &'static str = "FRONTENDS_V4";
     const BACKENDS: &'static str = "BACKENDS_V4";
+    const BACKEND_LOADS: &'static str = "BACKEND_LOADS_V4";
+    const AFFINITY: &'static str = "AFFINITY_V4";
+    const SOURCE_RANGES: &'static str = "SOURCE_RANGES_V4";
 }
 
 impl FamilyNames for Ipv6 {
@@ -80,6 +91,9 @@ impl FamilyNames for Ipv6 {
     const NEW_FLOWS: &'static str = "NEW_FLOWS_V6";
     const FRONTENDS: &'static str = "FRONTENDS_V6";
     const BACKENDS: &'static str = "BACKENDS_V6";
+    const BACKEND_LOADS: &'static str = "BACKEND_LOADS_V6";
+    const AFFINITY: &'static str = "AFFINITY_V6";
+    const SOURCE_RANGES: &'static str = "SOURCE_RANGES_V6";
 }
 
 /// The maps of one family.
@@ -93,6 +107,12 @@ pub struct FamilyMaps<A: Address> {
     pub frontends: HashMap<FrontendKey<A>, Frontend>,
     /// Backend index → endpoint.
     pub backends: Array<Backend<A>>,
+    /// Backend index → its open connections.
+    pub backend_loads: Array<BackendLoad>,
+    /// Service id and client → the backend that it had last.
+    pub affinities: HashMap<AffinityKey<A>, Affinity>,
+    /// Service id and range of sources → nothing.
+    pub source_ranges: HashMap<SourceRangeKey<A>, u32>,
 }
 
 impl<A: FamilyNames> FamilyMaps<A> {
@@ -102,6 +122,9 @@ impl<A: FamilyNames> FamilyMaps<A> {
             new_flows: HashMap::open(directory, A::NEW_FLOWS, access)?,
             frontends: HashMap::open(directory, A::FRONTENDS, access)?,
             backends: Array::open(directory, A::BACKENDS, access)?,
+            backend_loads: Array::open(directory, A::BACKEND_LOADS, access)?,
+            affinities: HashMap::open(directory, A::AFFINITY, access)?,
+            source_ranges: HashMap::open(directory, A::SOURCE_RANGES, access)?,
         })
     }
 }

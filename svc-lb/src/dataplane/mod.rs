@@ -28,6 +28,8 @@ mod namespace_cookie;
 mod options;
 mod place;
 mod plan;
+mod source_range;
+mod spread;
 mod state;
 mod sweep;
 mod sync;

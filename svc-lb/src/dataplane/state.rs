@@ -3,8 +3,10 @@
 use super::{
     element::{Backend, FrontendKey},
     index::{Indexes, Ranges},
+    source_range::SourceRange,
 };
-use crate::compile::{self, Family, ServicePort, Weighted};
+use crate::compile::{self, Family, ServicePort};
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
@@ -14,6 +16,7 @@ use std::{
 use svc_lb_common::{
     frontend::Frontend,
     service::{Service, SlotRange},
+    source_range::CLUSTER,
 };
 
 /// One thing for each family.
@@ -54,6 +57,8 @@ pub struct Limits {
     pub backends: u32,
     /// Frontends and addresses of one family.
     pub frontends: u32,
+    /// Ranges of sources of one family.
+    pub source_ranges: u32,
 }
 
 /// What was found in the maps.
@@ -63,12 +68,31 @@ pub struct Contents {
     pub names: BTreeMap<u32, Option<Arc<ServicePort>>>,
     /// `SERVICES`.
     pub services: BTreeMap<u32, Service>,
-    /// The part of `SLOTS` that services refer to.
-    pub slots: BTreeMap<u32, u32>,
+    /// `SLOTS`, as far as services refer to it: what lies between and behind does not matter.
+    pub slots: Vec<u32>,
     /// `BACKENDS_V4/6`, up to the last one that was ever used.
     pub backends: PerFamily<Vec<Backend>>,
     /// `FRONTENDS_V4/6`.
     pub frontends: BTreeMap<FrontendKey, Frontend>,
+    /// `SOURCE_RANGES_V4/6`.
+    pub source_ranges: BTreeSet<SourceRange>,
+}
+
+impl Contents {
+    /// Adds a part of `SLOTS`.
+    pub fn add_slots(&mut self, first: u32, slots: &[u32]) {
+        let range = first as usize..first as usize + slots.len();
+        if self.slots.len() < range.end {
+            self.slots.resize(range.end, 0);
+        }
+        self.slots[range].copy_from_slice(slots);
+    }
+
+    /// A part of `SLOTS`; `None` if there is no such part.
+    pub fn slots(&self, range: SlotRange) -> Option<&[u32]> {
+        let first = range.first as usize;
+        self.slots.get(first..first.checked_add(range.length as usize)?)
+    }
 }
 
 /// The maps' contents, and which numbers are free.
@@ -83,6 +107,10 @@ pub struct State {
     pub(super) names: HashMap<Arc<ServicePort>, u32>,
     pub(super) frontends: HashMap<FrontendKey, Frontend>,
     pub(super) frontend_counts: PerFamily<u32>,
+    /// The ranges whose sources are inside the cluster.
+    pub(super) cluster_ranges: BTreeSet<IpNet>,
+    /// How many ranges of sources there are.
+    pub(super) range_counts: PerFamily<u32>,
     /// Live backends that no service has: what a damaged map may hold.
     pub(super) strays: Vec<(u32, Backend)>,
 }
@@ -102,33 +130,26 @@ pub(super) struct Entry {
     pub name: Option<Arc<ServicePort>>,
     /// Its element of `SERVICES`; `None` if it has none or a damaged one.
     pub service: Option<Service>,
-    /// The backend indexes in its two lists.
+    /// The backend indexes in the slots of its two lists.
     pub lists: [Vec<u32>; 2],
-    /// Its live backends and their indexes.
-    pub backends: BTreeMap<SocketAddr, u32>,
-    /// Those of them that are in neither list.
-    pub unlisted: Vec<SocketAddr>,
+    /// Its live backends.
+    pub backends: BTreeMap<SocketAddr, Held>,
+    /// The ranges of sources that it has.
+    pub source_ranges: BTreeSet<IpNet>,
+    /// What all this was made from; `None` if another agent made it.
+    pub applied: Option<compile::Service>,
+}
+
+/// A live backend, as its map holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Its index.
+    pub index: u32,
+    /// Its flags.
+    pub flags: u16,
 }
 
 impl Entry {
-    /// Whether the maps hold exactly these lists for it, and no backend besides that need not be there.
-    pub fn holds(&self, wanted: &compile::Service) -> bool {
-        let lists = &wanted.lists;
-        let same = |(held, wanted): (&Vec<u32>, &Vec<Weighted>)| {
-            held.iter().map(Some).eq(wanted.iter().map(|it| self.backends.get(&it.endpoint)))
-        };
-        self.service.is_some()
-            && self.lists.iter().zip([&lists.cluster, &lists.local]).all(same)
-            && self.unlisted.iter().all(|endpoint| lists.draining.contains(endpoint))
-    }
-
-    /// Finds its live backends that are in neither list.
-    pub fn find_unlisted(&mut self) {
-        let listed: BTreeSet<&u32> = self.lists.iter().flatten().collect();
-        let unlisted = self.backends.iter().filter(|(_, index)| !listed.contains(index));
-        self.unlisted = unlisted.map(|(endpoint, _)| *endpoint).collect();
-    }
-
     /// The slots that it has, and the list in them. A range that two lists share comes once, an
     /// empty one not at all.
     pub fn ranges(&self) -> impl Iterator<Item = (SlotRange, &[u32])> {
@@ -157,6 +178,8 @@ impl State {
             names: HashMap::new(),
             frontends: HashMap::new(),
             frontend_counts: PerFamily::default(),
+            cluster_ranges: BTreeSet::new(),
+            range_counts: PerFamily::default(),
             strays: Vec::new(),
         }
     }
@@ -174,7 +197,7 @@ impl State {
             state.services.insert(id, Entry { name, ..Entry::default() });
         }
         for (&id, &service) in &contents.services {
-            let lists = state.claim(id, &service, &contents.slots, now);
+            let lists = state.claim(id, &service, contents, now);
             let entry = state.services.entry(id).or_default();
             entry.service = lists.is_some().then_some(service);
             entry.lists = lists.unwrap_or_default();
@@ -182,7 +205,15 @@ impl State {
         for family in [Family::V4, Family::V6] {
             state.adopt_backends(contents.backends.of(family), family, now);
         }
-        state.services.values_mut().for_each(Entry::find_unlisted);
+        for it in &contents.source_ranges {
+            let ranges = match it.service {
+                CLUSTER => &mut state.cluster_ranges,
+                // Of an id that nobody has they go with the next sync, before anybody gets it.
+                id => &mut state.services.entry(id).or_default().source_ranges,
+            };
+            ranges.insert(it.range);
+            *state.range_counts.of_mut(it.family()) += 1;
+        }
         let end = state.services.keys().next_back().map_or(0, |id| id.saturating_add(1));
         state.ids.adopt(end, |id| state.services.contains_key(&id), now);
         for (&key, &frontend) in &contents.frontends {
@@ -197,16 +228,11 @@ impl State {
         &mut self,
         id: u32,
         service: &Service,
-        slots: &BTreeMap<u32, u32>,
+        contents: &Contents,
         now: Instant,
     ) -> Option<[Vec<u32>; 2]> {
         let Service { cluster, local, .. } = *service;
-        let read = |range: SlotRange| {
-            let end = range.first.checked_add(range.length)?;
-            let list: Vec<u32> = slots.range(range.first..end).map(|(_, backend)| *backend).collect();
-            (list.len() == range.length as usize).then_some(list)
-        };
-        let lists = [read(cluster)?, read(local)?];
+        let lists = [contents.slots(cluster)?.to_vec(), contents.slots(local)?.to_vec()];
         let shared = cluster == local;
         if cluster.cursor != cursors(id)[0] || local.cursor != cursors(id)[usize::from(!shared)] {
             return None;
@@ -228,7 +254,7 @@ impl State {
             live.insert(index);
             match self.services.get_mut(&backend.service) {
                 Some(entry) if !entry.backends.contains_key(&backend.endpoint) => {
-                    entry.backends.insert(backend.endpoint, index);
+                    entry.backends.insert(backend.endpoint, Held { index, flags: backend.flags });
                 }
                 _ => self.strays.push((index, *backend)),
             }

@@ -5,12 +5,13 @@ use super::{
     maps::{FamilyMaps, FamilyNames, Maps},
     name::ServiceName,
     plan::{Refusal, Sink},
+    source_range::SourceRange,
     syscall,
     typed::MapError,
 };
 use crate::compile::ServicePort;
 use std::sync::Arc;
-use svc_lb_common::{frontend::Frontend, service::Service};
+use svc_lb_common::{backend::BackendLoad, frontend::Frontend, service::Service};
 
 /// What a sync did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,11 @@ impl Sink for &Maps {
         self.counters.reset(&ids)
     }
 
+    fn put_backends(&mut self, backends: &[(u32, Backend)]) -> Result<(), MapError> {
+        self.v4.put_backends(backends)?;
+        self.v6.put_backends(backends)
+    }
+
     fn set_backends(&mut self, backends: &[(u32, Backend)]) -> Result<(), MapError> {
         self.v4.set_backends(backends)?;
         self.v6.set_backends(backends)
@@ -40,6 +46,16 @@ impl Sink for &Maps {
 
     fn set_slots(&mut self, slots: &[(u32, u32)]) -> Result<(), MapError> {
         self.slots.set(slots)
+    }
+
+    fn set_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), MapError> {
+        self.v4.set_source_ranges(ranges)?;
+        self.v6.set_source_ranges(ranges)
+    }
+
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), MapError> {
+        self.v4.remove_source_ranges(ranges)?;
+        self.v6.remove_source_ranges(ranges)
     }
 
     fn set_services(&mut self, services: &[(u32, Service)]) -> Result<(), MapError> {
@@ -71,9 +87,25 @@ impl Sink for &Maps {
 
 /// Each writes what is of its family.
 impl<A: FamilyNames> FamilyMaps<A> {
+    fn put_backends(&self, backends: &[(u32, Backend)]) -> Result<(), MapError> {
+        let of_family = backends.iter().filter(|(_, backend)| backend.to_map::<A>().is_some());
+        let loads: Vec<_> = of_family.map(|(index, _)| (*index, BackendLoad::default())).collect();
+        self.backend_loads.set(&loads)?;
+        self.set_backends(backends)
+    }
+
     fn set_backends(&self, backends: &[(u32, Backend)]) -> Result<(), MapError> {
         let elements = backends.iter().filter_map(|(index, backend)| Some((*index, backend.to_map()?)));
         self.backends.set(&elements.collect::<Vec<_>>())
+    }
+
+    fn set_source_ranges(&self, ranges: &[SourceRange]) -> Result<(), MapError> {
+        let elements = ranges.iter().filter_map(|range| Some((range.to_map()?, 0)));
+        self.source_ranges.set(&elements.collect::<Vec<_>>())
+    }
+
+    fn remove_source_ranges(&self, ranges: &[SourceRange]) -> Result<(), MapError> {
+        self.source_ranges.delete(&ranges.iter().filter_map(|range| range.to_map()).collect::<Vec<_>>())
     }
 
     fn set_frontends(&self, frontends: &[(FrontendKey, Frontend)]) -> Result<(), MapError> {

@@ -5,8 +5,8 @@ use super::{
     syscall::{Access, RawMap, iterate},
 };
 use aya_obj::generated::bpf_map_type::{
-    self, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY,
-    BPF_MAP_TYPE_SK_STORAGE,
+    self, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_LRU_HASH,
+    BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_SK_STORAGE,
 };
 use bytemuck::{NoUninit, Pod};
 use std::{
@@ -100,7 +100,7 @@ impl Named {
     }
 }
 
-/// A hash map, or one that evicts what was used least recently.
+/// A hash map, one that evicts what was used least recently, or a trie, each of whose keys has a length.
 #[derive(Debug)]
 pub struct HashMap<K, V> {
     map: Named,
@@ -110,7 +110,8 @@ pub struct HashMap<K, V> {
 impl<K: Pod, V: Pod> HashMap<K, V> {
     /// Opens the map that is pinned under its name.
     pub fn open(directory: &Path, name: &'static str, access: Access) -> Result<Self, MapError> {
-        let map = open::<K, V>(directory, name, access, &[BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH])?;
+        let kinds = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LPM_TRIE];
+        let map = open::<K, V>(directory, name, access, &kinds)?;
         Ok(Self { map, types: PhantomData })
     }
 

@@ -50,8 +50,6 @@ pub struct Problem {
     pub severity: Severity,
     /// Whether the object is left out because of it.
     pub refuses: bool,
-    /// Whether all that is wrong is that this version of svc-lb does not serve it yet.
-    pub unserved: bool,
     /// The path of the field in the object, as in `spec.ports[1].port`; empty for the whole object.
     pub field: String,
     /// What is there.
@@ -74,7 +72,6 @@ impl Problem {
         Self {
             severity: Severity::Error,
             refuses: false,
-            unserved: false,
             field: field.into(),
             what: what.into(),
             why: why.into(),
@@ -111,16 +108,6 @@ impl Problem {
     ) -> Self {
         Self { severity: Severity::Info, ..Self::error(field, what, why, mend) }
     }
-
-    /// A warning that this version of svc-lb does not serve something yet.
-    pub fn unserved(
-        field: impl Into<String>,
-        what: impl Into<String>,
-        until_then: impl Into<String>,
-    ) -> Self {
-        let why = "this version of svc-lb does not serve that yet";
-        Self { unserved: true, ..Self::warning(field, what, why, until_then) }
-    }
 }
 
 /// A problem and its place. It prints as `path:line:column: severity: what: why; the mend`.
@@ -130,8 +117,6 @@ pub struct Finding {
     pub severity: Severity,
     /// Whether the object is left out because of it.
     pub refuses: bool,
-    /// Whether all that is wrong is that this version of svc-lb does not serve it yet.
-    pub unserved: bool,
     /// The file, as it was named.
     pub file: Arc<Path>,
     /// The line, from 1.
@@ -151,9 +136,9 @@ pub struct Finding {
 impl Finding {
     /// A problem at a place of a file.
     pub fn at(file: &Arc<Path>, position: Position, problem: Problem) -> Self {
-        let Problem { severity, refuses, unserved, field, what, why, mend } = problem;
+        let Problem { severity, refuses, field, what, why, mend } = problem;
         let Position { line, column } = position;
-        Self { severity, refuses, unserved, file: Arc::clone(file), line, column, field, what, why, mend }
+        Self { severity, refuses, file: Arc::clone(file), line, column, field, what, why, mend }
     }
 }
 

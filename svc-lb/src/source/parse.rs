@@ -145,7 +145,7 @@ impl Parsed {
         let mut problems = Vec::new();
         let value = match kind {
             Kind::Service => typed(kind, yaml, &mut problems).map(|service| {
-                unserved(&service, &mut problems);
+                problems.extend(unserved(&service));
                 Value::Service(Arc::new(service))
             }),
             Kind::EndpointSlice => {

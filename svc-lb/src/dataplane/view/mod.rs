@@ -1,12 +1,14 @@
 //! What the maps hold, in words: for `get`, `status` and metrics. Everything serialises as it is
 //! printed with `-o json`.
 
+mod affinity;
 mod flows;
 mod services;
 mod statistics;
 
+pub use affinity::Affinity;
 pub use flows::{Direction, Flow};
-pub use services::{Backend, Counters, Frontend, Kind, Service};
+pub use services::{Backend, Counters, Frontend, Kind, Policy, Selection, Service};
 pub use statistics::{Fill, Finished, Statistics};
 
 pub(super) use services::read as services;
@@ -45,6 +47,11 @@ impl View {
     /// Every entry of the flow tables, by source and destination.
     pub fn flows(&self) -> Result<Vec<Flow>, DataplaneError> {
         Ok(flows::read(&self.maps, self.clock.now()?)?)
+    }
+
+    /// Which backends clients had last, by service and client.
+    pub fn affinity(&self) -> Result<Vec<Affinity>, DataplaneError> {
+        Ok(affinity::read(&self.maps, self.clock.now()?)?)
     }
 
     /// What the programs counted, and how full the tables are.

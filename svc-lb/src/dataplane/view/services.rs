@@ -1,19 +1,21 @@
 //! Services, with what leads to them and where they lead.
 
 use crate::{
-    compile::{Family, ServicePort},
-    dataplane::{element, maps::Maps, state::Contents, typed::MapError},
+    compile::{Algorithm, Family, ServicePort},
+    dataplane::{
+        element::{self, IN_CLUSTER, IN_LOCAL},
+        maps::Maps,
+        state::Contents,
+        typed::MapError,
+    },
 };
+use ipnet::IpNet;
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
-use svc_lb_common::{counters::ServiceCounters, frontend, service::SlotRange};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use svc_lb_common::{counters::ServiceCounters, frontend, service};
 
 /// One port of one Service in one family.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Service {
     /// Its number in the maps.
     pub id: u32,
@@ -27,13 +29,76 @@ pub struct Service {
     pub protocol: String,
     /// `IPv4` or `IPv6`.
     pub family: String,
+    /// `ClusterIP`, `NodePort` or `LoadBalancer`, as its frontends on this node tell it.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// How a connection gets a backend.
+    #[serde(flatten)]
+    pub selection: Selection,
+    /// The only sources that may use its limited frontends.
+    pub source_ranges: Vec<IpNet>,
     /// By address and port.
     pub frontends: Vec<Frontend>,
-    /// In the order in which they are chosen: those of the traffic policy `Cluster`, then those of the
-    /// policy `Local` alone, then those that drain.
+    /// Those of the traffic policy `Cluster`, then those of the policy `Local` alone, then those that drain;
+    /// by address and port.
     pub backends: Vec<Backend>,
     /// What was counted for it.
     pub counters: Counters,
+}
+
+/// How a connection gets a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Selection {
+    /// As the annotation `svc-lb.io/algorithm` spells it.
+    pub algorithm: &'static str,
+    /// Of those who come by a ClusterIP.
+    pub internal_policy: Policy,
+    /// Of those outside the cluster who come by another frontend.
+    pub external_policy: Policy,
+    /// For how many seconds a client keeps its backend; 0: not at all.
+    pub affinity_timeout: u32,
+}
+
+impl From<&service::Service> for Selection {
+    fn from(service: &service::Service) -> Self {
+        let policy = |flag| if service.has(flag) { Policy::Local } else { Policy::Cluster };
+        Self {
+            algorithm: algorithm(service.algorithm),
+            internal_policy: policy(service::Service::INTERNAL_LOCAL),
+            external_policy: policy(service::Service::EXTERNAL_LOCAL),
+            affinity_timeout: service.affinity_timeout,
+        }
+    }
+}
+
+/// An algorithm, as the annotation spells it.
+fn algorithm(number: u16) -> &'static str {
+    const NAMES: [(Algorithm, &str); 4] = [
+        (Algorithm::RoundRobin, "round-robin"),
+        (Algorithm::Random, "random"),
+        (Algorithm::Maglev, "maglev"),
+        (Algorithm::LeastConnections, "least-connections"),
+    ];
+    NAMES.iter().find(|(algorithm, _)| *algorithm as u16 == number).map_or("unknown", |(_, name)| name)
+}
+
+/// A traffic policy: which endpoints a connection may get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Policy {
+    /// Those of the whole cluster.
+    #[default]
+    Cluster,
+    /// Those of this node.
+    Local,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        })
+    }
 }
 
 /// An address and port that is answered for.
@@ -45,16 +110,46 @@ pub struct Frontend {
     pub port: u16,
     /// Where it comes from.
     pub kind: Kind,
+    /// Whether only the sources in the service's ranges may use it.
+    pub limited: bool,
 }
 
 /// Where a frontend comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Kind {
     /// `spec.clusterIPs`.
+    #[default]
     #[serde(rename = "ClusterIP")]
     ClusterIp,
     /// `spec.ports[].nodePort` on an address of the node.
     NodePort,
+    /// One of `spec.externalIPs`.
+    #[serde(rename = "ExternalIP")]
+    ExternalIp,
+    /// `status.loadBalancer.ingress[].ip`.
+    LoadBalancer,
+}
+
+impl Kind {
+    fn of(frontend: frontend::Frontend) -> Self {
+        match frontend {
+            it if it.has(frontend::Frontend::LOAD_BALANCER) => Self::LoadBalancer,
+            it if it.has(frontend::Frontend::EXTERNAL_IP) => Self::ExternalIp,
+            it if it.has(frontend::Frontend::EXTERNAL) => Self::NodePort,
+            _ => Self::ClusterIp,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::ExternalIp => "ExternalIP",
+            Self::LoadBalancer => "LoadBalancer",
+        })
+    }
 }
 
 /// An endpoint of a service.
@@ -121,19 +216,38 @@ impl Service {
         let Self { namespace, name, port, .. } = self;
         if port.is_empty() { format!("{namespace}/{name}") } else { format!("{namespace}/{name}:{port}") }
     }
+
+    /// The traffic policy of a frontend, for those outside the cluster where that matters.
+    pub fn policy(&self, frontend: &Frontend) -> Policy {
+        match frontend.kind {
+            Kind::ClusterIp => self.selection.internal_policy,
+            Kind::NodePort | Kind::ExternalIp | Kind::LoadBalancer => self.selection.external_policy,
+        }
+    }
+
+    /// The backends that new connections may get under a policy.
+    pub fn usable(&self, policy: Policy) -> impl Iterator<Item = &Backend> {
+        self.backends.iter().filter(move |backend| match policy {
+            Policy::Cluster => backend.cluster,
+            Policy::Local => backend.local,
+        })
+    }
 }
 
 /// All services, by name.
 pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
-    let contents = maps.contents()?;
+    let contents = maps.contents_without_slots()?;
     let mut frontends = frontends(&contents);
-    let mut live = live_backends(&contents);
+    let mut backends = backends(&contents);
+    let mut source_ranges: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
+    for it in &contents.source_ranges {
+        source_ranges.entry(it.service).or_default().push(it.range);
+    }
     let mut names: Vec<(&Arc<ServicePort>, u32)> =
         contents.names.iter().filter_map(|(id, name)| Some((name.as_ref()?, *id))).collect();
     names.sort_unstable();
     let services = names.into_iter().map(|(name, id)| {
-        let listed = listed_backends(&contents, id, name.family);
-        let live = live.remove(&(name.family, id)).unwrap_or_default();
+        let frontends = frontends.remove(&id).unwrap_or_default();
         Ok(Service {
             id,
             namespace: name.namespace.clone(),
@@ -141,8 +255,11 @@ pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
             port: name.port.clone(),
             protocol: name.protocol.to_string(),
             family: name.family.to_string(),
-            frontends: frontends.remove(&id).unwrap_or_default(),
-            backends: with_draining(listed, live),
+            kind: kind(&frontends),
+            selection: contents.services.get(&id).map(Selection::from).unwrap_or_default(),
+            source_ranges: source_ranges.remove(&id).unwrap_or_default(),
+            frontends,
+            backends: backends.remove(&(name.family, id)).unwrap_or_default(),
             counters: maps.counters.sum(id)?.into(),
         })
     });
@@ -153,59 +270,45 @@ pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
 fn frontends(contents: &Contents) -> BTreeMap<u32, Vec<Frontend>> {
     let mut frontends: BTreeMap<u32, Vec<Frontend>> = BTreeMap::new();
     for (key, frontend) in contents.frontends.iter().filter(|(key, _)| !key.is_address()) {
-        let external = frontend.has(frontend::Frontend::EXTERNAL);
-        let kind = if external { Kind::NodePort } else { Kind::ClusterIp };
-        let frontend_of = frontends.entry(frontend.service).or_default();
-        frontend_of.push(Frontend { address: key.address, port: key.port, kind });
+        frontends.entry(frontend.service).or_default().push(Frontend {
+            address: key.address,
+            port: key.port,
+            kind: Kind::of(*frontend),
+            limited: frontend.has(frontend::Frontend::LIMITED),
+        });
     }
     frontends
 }
 
+/// The type of a service with such frontends. External IPs may come with every type.
+fn kind(frontends: &[Frontend]) -> Kind {
+    let kinds = frontends.iter().map(|frontend| frontend.kind);
+    kinds.filter(|kind| *kind != Kind::ExternalIp).max().unwrap_or_default()
+}
+
 /// The live backends of each service, by its family and id.
-fn live_backends(contents: &Contents) -> BTreeMap<(Family, u32), Vec<Backend>> {
-    let mut live: BTreeMap<_, Vec<Backend>> = BTreeMap::new();
+fn backends(contents: &Contents) -> BTreeMap<(Family, u32), Vec<Backend>> {
+    let mut backends: BTreeMap<_, Vec<Backend>> = BTreeMap::new();
     for family in [Family::V4, Family::V6] {
-        let backends = (0..).zip(contents.backends.of(family)).filter(|(_, backend)| backend.is_live());
-        for (index, found) in backends {
-            let backend = backend(found.endpoint, index, found.generation);
-            live.entry((family, found.service)).or_default().push(backend);
+        let live = (0..).zip(contents.backends.of(family)).filter(|(_, backend)| backend.is_live());
+        for (index, found) in live {
+            backends.entry((family, found.service)).or_default().push(backend(index, found));
         }
     }
-    live
-}
-
-/// The backends in the lists of a service, then those others of it that live.
-fn with_draining(mut listed: Vec<Backend>, live: Vec<Backend>) -> Vec<Backend> {
-    let indexes: BTreeSet<u32> = listed.iter().map(|backend| backend.index).collect();
-    let others = live.into_iter().filter(|backend| !indexes.contains(&backend.index));
-    listed.extend(others.map(|backend| Backend { draining: true, ..backend }));
-    listed
-}
-
-/// The backends in the lists of a service.
-fn listed_backends(contents: &Contents, id: u32, family: Family) -> Vec<Backend> {
-    let Some(service) = contents.services.get(&id) else { return Vec::new() };
-    let mut backends: Vec<Backend> = Vec::new();
-    let mut list = |range: SlotRange, local: bool| {
-        let end = range.first.saturating_add(range.length);
-        for (_, &index) in contents.slots.range(range.first..end) {
-            let known = backends.iter().position(|backend| backend.index == index);
-            let position = known.unwrap_or(backends.len());
-            if known.is_none() {
-                let found = contents.backends.of(family).get(index as usize);
-                let Some(element::Backend { endpoint, generation, .. }) = found.copied() else { continue };
-                backends.push(backend(endpoint, index, generation));
-            }
-            let backend = &mut backends[position];
-            *(if local { &mut backend.local } else { &mut backend.cluster }) = true;
-        }
-    };
-    list(service.cluster, false);
-    list(service.local, true);
+    for backends in backends.values_mut() {
+        backends.sort_by_key(|it| (it.draining, !it.cluster, it.address, it.port));
+    }
     backends
 }
 
-fn backend(endpoint: SocketAddr, index: u32, generation: u32) -> Backend {
-    let (address, port) = (endpoint.ip(), endpoint.port());
-    Backend { address, port, index, generation, cluster: false, local: false, draining: false }
+fn backend(index: u32, found: &element::Backend) -> Backend {
+    Backend {
+        address: found.endpoint.ip(),
+        port: found.endpoint.port(),
+        index,
+        generation: found.generation,
+        cluster: found.has(IN_CLUSTER),
+        local: found.has(IN_LOCAL),
+        draining: !found.has(IN_CLUSTER | IN_LOCAL),
+    }
 }

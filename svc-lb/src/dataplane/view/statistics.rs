@@ -17,8 +17,8 @@ pub struct Statistics {
     pub programs: BTreeMap<&'static str, Finished>,
     /// Packets dropped, by reason.
     pub drops: BTreeMap<&'static str, u64>,
-    /// How full the tables are: `flows_v4`, `new_flows_v4`, `frontends_v4`, `backends_v4`, the same of
-    /// IPv6, `services`, `connections` (TCP sockets that were sent to a backend) and `socket_peers` (of UDP
+    /// How full the tables are: `flows_v4`, `new_flows_v4`, `frontends_v4`, `backends_v4`, `affinity_v4`
+    /// (clients and their last backends), `source_ranges_v4`, the same of IPv6, `services`, `connections` (TCP sockets that were sent to a backend) and `socket_peers` (of UDP
     /// sockets that speak to several services).
     pub tables: BTreeMap<String, Fill>,
 }
@@ -84,12 +84,14 @@ fn family<A: FamilyNames>(
     family: &str,
     flows: usize,
     new_flows: usize,
-) -> Result<[(String, Fill); 4], MapError> {
+) -> Result<[(String, Fill); 6], MapError> {
     let live = maps.backends()?.iter().filter(|backend| backend.is_live()).count();
     Ok([
         (format!("flows_{family}"), fill(flows, &maps.flows)),
         (format!("new_flows_{family}"), fill(new_flows, &maps.new_flows)),
         (format!("frontends_{family}"), fill(maps.frontends.dump()?.len(), &maps.frontends)),
+        (format!("affinity_{family}"), fill(maps.affinities.count()?, &maps.affinities)),
+        (format!("source_ranges_{family}"), fill(maps.source_ranges.count()?, &maps.source_ranges)),
         (format!("backends_{family}"), Fill { entries: live, capacity: maps.backends.length() }),
     ])
 }
