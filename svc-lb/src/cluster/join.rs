@@ -2,16 +2,15 @@
 
 use super::{
     allocate::{Allocations, allocate},
-    cidr::parse_cidr,
     endpoints::{Source, Sources},
     external_addresses::{external_ips, load_balancer_ips},
     model::{Cluster, Node, Port, Service},
-    policies::{affinity_timeout, algorithm, external_policy, internal_policy, nowhere_local},
+    policies::{affinity_timeout, external_policy, internal_policy, nowhere_local},
     ranges::Ranges,
     request::{Request, Requests},
     source_ranges::source_ranges,
 };
-use crate::source::{Finding, Object, Objects, labels, parse_address};
+use crate::source::{Finding, Object, Objects, annotations, labels, parse_address, parse_cidr};
 use k8s_openapi::api::core::v1 as api;
 
 /// What [`join`] gives.
@@ -71,7 +70,7 @@ fn service(
         source_ranges: source_ranges(spec),
         internal_policy: internal_policy(spec),
         external_policy: external_policy(spec),
-        algorithm: algorithm(request.object),
+        algorithm: annotations::algorithm(request.object),
         affinity_timeout: affinity_timeout(spec),
         health_check_port: request.health_check.or(allocations.health_check_port(request.name)),
         origin: request.origin.clone(),

@@ -7,7 +7,6 @@
 //! Pure: no I/O, no clock, no order of arrival.
 
 mod allocate;
-mod cidr;
 mod endpoints;
 mod external_addresses;
 mod join;

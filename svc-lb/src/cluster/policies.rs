@@ -1,25 +1,14 @@
 //! What a Service says about the choice among its endpoints.
 
 use super::model::{Service, TrafficPolicy};
-use crate::source::{Problem, annotations};
-use k8s_openapi::api::core::v1::{self as api, ServiceSpec};
-use svc_lb_common::selection::Algorithm;
+use crate::source::Problem;
+use k8s_openapi::api::core::v1::ServiceSpec;
 
 /// For how long a client keeps its endpoint where the manifest does not say, in seconds: three hours.
 const AFFINITY_TIMEOUT: u32 = 10800;
 
 /// The longest time that the API allows, in seconds: a day.
 const LONGEST_AFFINITY_TIMEOUT: u32 = 86400;
-
-/// How an endpoint is chosen.
-pub fn algorithm(service: &api::Service) -> Algorithm {
-    match annotations::algorithm(service) {
-        Some("random") => Algorithm::Random,
-        Some("maglev") => Algorithm::Maglev,
-        Some("least-connections") => Algorithm::LeastConnections,
-        _ => Algorithm::RoundRobin,
-    }
-}
 
 pub fn internal_policy(spec: &ServiceSpec) -> TrafficPolicy {
     policy(spec.internal_traffic_policy.as_deref())

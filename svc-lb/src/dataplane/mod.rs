@@ -20,12 +20,14 @@ mod index;
 mod interface_table;
 mod interfaces;
 mod load;
+mod loads;
 mod log;
 mod lost_sockets;
 mod maps;
 mod name;
 mod namespace_cookie;
 mod options;
+mod outdated;
 mod place;
 mod plan;
 mod source_range;
@@ -146,10 +148,19 @@ impl Dataplane {
     }
 
     /// One step of a walk over the flow tables that deletes what is past its timeout. It only gives
-    /// back memory: a walk every ten seconds or so is enough, with pauses between its steps.
+    /// back memory, and corrects how many open flows backends have where that decides: a walk every ten
+    /// seconds or so is enough, with pauses between its steps.
     pub fn sweep(&mut self) -> Result<Swept, DataplaneError> {
         let now = self.clock.now()?;
-        Ok(self.sweep.step(&self.maps, now, self.interfaces.route_generation())?)
+        let swept = self.sweep.step(&self.maps, now, self.interfaces.route_generation())?;
+        if swept.finished {
+            let open = self.sweep.take_open();
+            // Before the first sync it is not known whose they are.
+            if let Some(state) = &self.state {
+                open.write(&self.maps, state, self.cgroup.is_attached())?;
+            }
+        }
+        Ok(swept)
     }
 
     /// The neighbours to which flows have sent by themselves since this was last asked, as far as sweeps
@@ -170,7 +181,7 @@ impl Dataplane {
         self.maps.drops.sum(reason as u32)
     }
 
-    /// Runs a program on a frame that nobody sent.
+    /// Runs a program on a frame that nobody sent, as if it had come in by the loopback interface.
     pub fn try_packet(&mut self, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
         self.try_packet_times(program, frame, 1)
     }
@@ -183,7 +194,17 @@ impl Dataplane {
         frame: &[u8],
         times: u32,
     ) -> Result<Trial, DataplaneError> {
-        trial::run(&mut self.ebpf, program, frame, times)
+        trial::run(&mut self.ebpf, program, trial::LOOPBACK, frame, times)
+    }
+
+    /// Runs a program on a frame that nobody sent, as if it had come in by an interface, or were to leave by it.
+    pub fn try_packet_at(
+        &mut self,
+        program: Program,
+        interface: u32,
+        frame: &[u8],
+    ) -> Result<Trial, DataplaneError> {
+        trial::run(&mut self.ebpf, program, interface, frame, 1)
     }
 
     /// What the programs counted, and how full the tables are; the flow tables as the last finished

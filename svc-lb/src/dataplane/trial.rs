@@ -1,5 +1,5 @@
 //! A program run on one packet that nobody sent (`BPF_PROG_TEST_RUN`): with the real maps, and as if it
-//! had come in by the loopback interface.
+//! had come in by an interface.
 
 use super::{
     error::{DataplaneError, chain},
@@ -23,17 +23,29 @@ pub struct Trial {
     pub duration: Duration,
 }
 
-/// Runs a program on a frame, so many times; each run after the first gets what the one before it left.
-pub fn run(ebpf: &mut Ebpf, program: Program, frame: &[u8], times: u32) -> Result<Trial, DataplaneError> {
+/// The ifindex of the loopback interface in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
+/// Runs a program on a frame as of an interface, so many times; each run after the first gets what the one
+/// before it left.
+pub fn run(
+    ebpf: &mut Ebpf,
+    program: Program,
+    interface: u32,
+    frame: &[u8],
+    times: u32,
+) -> Result<Trial, DataplaneError> {
     load_program(ebpf, program.name())?;
     let failed =
         |reason: String| DataplaneError::Program { program: program.name(), reason, log: String::new() };
     let loaded = ebpf.program_mut(program.name()).ok_or_else(|| failed("it is not loaded".to_owned()))?;
     // A program may make the frame longer by the headers of an answer.
     let mut left = vec![0; frame.len() + 256];
+    let context = context(program, interface, frame);
     let options = TestRunOptions {
         data_in: Some(frame),
         data_out: Some(&mut left),
+        ctx_in: Some(bytemuck::cast_slice(&context)),
         repeat: times,
         ..TestRunOptions::default()
     };
@@ -44,4 +56,24 @@ pub fn run(ebpf: &mut Ebpf, program: Program, frame: &[u8], times: u32) -> Resul
     let result = result.map_err(|error: ProgramError| failed(chain(&error)))?;
     left.truncate(result.data_size_out as usize);
     Ok(Trial { verdict: result.return_value.cast_signed(), frame: left, duration: result.duration })
+}
+
+/// Of `struct xdp_md` (linux/bpf.h), in words: `data_end`, in bytes from the frame's beginning.
+const XDP_DATA_END: usize = 1;
+/// Of `struct xdp_md`: `ingress_ifindex`.
+const XDP_INGRESS_IFINDEX: usize = 3;
+/// Of `struct __sk_buff`: `ifindex`.
+const SKB_IFINDEX: usize = 10;
+
+/// The beginning of a program's context, word by word; the kernel takes the rest for zeros.
+fn context(program: Program, interface: u32, frame: &[u8]) -> Vec<u32> {
+    if program == Program::XdpUplink {
+        let mut context = vec![0; XDP_INGRESS_IFINDEX + 1];
+        context[XDP_DATA_END] = frame.len() as u32;
+        context[XDP_INGRESS_IFINDEX] = interface;
+        return context;
+    }
+    let mut context = vec![0; SKB_IFINDEX + 1];
+    context[SKB_IFINDEX] = interface;
+    context
 }

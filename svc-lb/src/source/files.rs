@@ -203,8 +203,7 @@ fn of_file(path: &Path, problem: Problem) -> Finding {
 }
 
 /// What a text holds, as if it were a file of this name.
-#[cfg(test)]
-pub(crate) fn read_text(name: &str, text: &str) -> Reading {
+pub fn read_text(name: &str, text: &str) -> Reading {
     let mut file = File::new(Path::new(name));
     file.update(Ok(text.into()));
     let mut reading = Reading::default();
