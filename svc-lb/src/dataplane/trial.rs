@@ -60,19 +60,11 @@ pub fn run(
 
 /// The beginning of a program's context (linux/bpf.h), word by word; the kernel takes the rest for zeros.
 fn context(program: Program, interface: u32, frame: &[u8]) -> Vec<u32> {
-    if program == Program::XdpUplink {
-        /// Of `struct xdp_md`: `data_end`, in bytes from the frame's beginning.
-        const DATA_END: usize = 1;
-        /// Of `struct xdp_md`: `ingress_ifindex`.
-        const INGRESS_IFINDEX: usize = 3;
-        let mut context = vec![0; INGRESS_IFINDEX + 1];
-        context[DATA_END] = frame.len() as u32;
-        context[INGRESS_IFINDEX] = interface;
-        return context;
+    let frame = frame.len() as u32;
+    match program {
+        // `struct xdp_md`: data, data_end in bytes from the frame's beginning, data_meta, ingress_ifindex.
+        Program::XdpUplink => vec![0, frame, 0, interface],
+        // `struct __sk_buff`: ten fields of the packet's own, ifindex.
+        _ => [[0; 10].as_slice(), &[interface]].concat(),
     }
-    /// Of `struct __sk_buff`: `ifindex`.
-    const IFINDEX: usize = 10;
-    let mut context = vec![0; IFINDEX + 1];
-    context[IFINDEX] = interface;
-    context
 }
