@@ -166,8 +166,7 @@ impl Agent {
     pub fn objects_changed(&mut self, reading: Reading) {
         self.reading = reading;
         if let Some(probes) = &mut self.tools.probes {
-            let findings = probes.follow(&mut self.reading.objects);
-            self.reading.findings.extend(findings);
+            probes.follow(&mut self.reading.objects);
         }
         self.tools.health.queued();
         self.tools.health.node_leaves(report::node_leaves(&self.reading.objects, &self.status.node.name));

@@ -24,6 +24,7 @@ pub struct Service {
     spec: Vec<String>,
     load_balancer: Option<Addresses>,
     external: Option<Addresses>,
+    weight: u8,
 }
 
 /// An endpoint of a [`Service`].
@@ -55,6 +56,7 @@ impl Service {
             spec: Vec::new(),
             load_balancer: None,
             external: None,
+            weight: 1,
         }
     }
 
@@ -91,6 +93,12 @@ impl Service {
     /// The same Service for SCTP too, at the same ports.
     pub fn with_sctp(mut self) -> Self {
         self.sctp = true;
+        self
+    }
+
+    /// The same Service whose endpoints at [`TARGET_PORT`] have a weight.
+    pub fn weighing(mut self, weight: u8) -> Self {
+        self.weight = weight;
         self
     }
 
@@ -197,6 +205,7 @@ spec:
         ports.dedup();
         for port in ports {
             let name = format!("{}-{}-{port}", self.name(), family.to_string().to_lowercase());
+            let weight = if port == TARGET_PORT { self.weight } else { 1 };
             let sctp = if self.sctp {
                 format!(", {{name: sctp, protocol: SCTP, port: {port}}}")
             } else {
@@ -207,7 +216,11 @@ spec:
                 "---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {{name: {name}, namespace: default, labels: {{kubernetes.io/service-name: {}}}}}
+metadata:
+  name: {name}
+  namespace: default
+  labels: {{kubernetes.io/service-name: {}}}
+  annotations: {{svc-lb.io/weight: '{weight}'}}
 addressType: {family}
 ports: [{{name: tcp, protocol: TCP, port: {port}}}, {{name: udp, protocol: UDP, port: {port}}}{sctp}]
 endpoints:

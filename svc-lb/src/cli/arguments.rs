@@ -215,7 +215,8 @@ pub struct Directories {
     /// Where programs, links and maps are pinned: a bpffs.
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/svc-lb")]
     pub pin_dir: PathBuf,
-    /// Where allocated ClusterIPs and nodePorts, sysctls to restore and the agent's status are kept.
+    /// Where allocated ClusterIPs and nodePorts, sysctls to restore, which Pods were ready and the agent's
+    /// status are kept.
     #[arg(long, value_name = "DIR", default_value = state_dir::DEFAULT)]
     pub state_dir: PathBuf,
 }
@@ -321,6 +322,7 @@ mod tests {
         assert_eq!(run.flows.snat_port_range, PortRange { first: 10000, last: 29999 });
         assert_eq!(run.services_options.service_node_port_range, PortRange { first: 30000, last: 32767 });
         assert!(run.set_sysctls && !run.detach_on_exit && !run.services_options.external_cluster_ips);
+        assert_eq!(run.services_options.probe, Switch::On);
         assert!(run.healthz_bind_address.0.is_some_and(|address| address.port() == 10256));
         assert!(run.metrics_bind_address.0.is_some_and(|address| address.ip().is_loopback()));
     }
@@ -355,6 +357,7 @@ mod tests {
     #[test]
     fn refusals_name_the_flag_and_what_is_expected() {
         for (flags, expected) in [
+            ("--probe maybe", "[possible values: on, off]"),
             ("--xdp-mode fast", "expected auto, native, generic or off"),
             ("--snat-port-range 5", "first-last"),
             ("--conntrack-udp-timeout 0s", "at least one"),

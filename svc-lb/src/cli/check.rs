@@ -5,7 +5,6 @@ use crate::{
     compile::{self, compile},
     node::Facts,
     options::port_range,
-    probe,
     source::{FileSource, Finding, Severity},
 };
 use clap::Args;
@@ -54,7 +53,6 @@ fn report(args: &CheckArgs) -> (Vec<Finding>, String) {
     let joined = cluster::join(&reading.objects, &ranges, &Allocations::default());
     let compiled = compile(&joined.cluster, &Facts::default(), &compile::Options::default());
     let mut findings = reading.findings;
-    findings.extend(probe::findings(&reading.objects.pods));
     findings.extend(joined.findings);
     findings.extend(compiled.findings);
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -127,9 +125,7 @@ mod tests {
         };
         let text = service("a", "ports: [{port: 80}], clusterIP: 10.96.0.1, selector: {a: b}")
             + &service("b", "ports: [{port: 80}], clusterIP: 10.96.0.1, selector: {a: b}")
-            + &service("c", "ports: [{port: 0}]")
-            + "---\nkind: Pod\napiVersion: v1\nmetadata: {name: d}\n\
-               spec: {containers: [{name: e, readinessProbe: {exec: {command: [ls]}}}]}\n";
+            + &service("c", "ports: [{port: 0}]");
         fs::write(&file, text).expect("written");
         let missing = directory.path().join("b.yaml");
         let (findings, summary) = report_of(&[missing, file]);
@@ -138,7 +134,6 @@ mod tests {
             "a.yaml:10:16: note: port 80 has no endpoints",
             "a.yaml:10:40: error: the ClusterIP 10.96.0.1 is taken",
             "a.yaml:15:23: error: spec.ports[0].port is missing or 0",
-            "a.yaml:20:31: warning: the probe runs a command in the container (exec)",
             "b.yaml:1:1: error: there is no such file",
         ];
         assert_eq!(findings.len(), expected.len(), "{findings:#?}");
@@ -147,7 +142,7 @@ mod tests {
         }
         assert_eq!(
             summary,
-            "2 services: 2 ClusterIP frontends, no node ports, no endpoints; 3 errors, 1 warning, 2 notes"
+            "2 services: 2 ClusterIP frontends, no node ports, no endpoints; 3 errors, no warnings, 2 notes"
         );
     }
 }

@@ -260,15 +260,15 @@ sockets:  socket LB is on for /sys/fs/cgroup
 INTERFACE   ROLE     TC    XDP   WHY
 eth0        uplink   tcx   -     default route; no xdp_uplink: another XDP program is attached
 
-PROGRAM             FORWARDED   REPLIED   REJECTED   DROPPED
-xdp_uplink                  0         0          0         0
-tc_uplink_ingress         300       299          0         0
-tc_uplink_egress            0         0          0         0
-tc_pod_ingress              0         0          0         0
-tc_pod_egress               0         0          0         0
-tc_l3_ingress               0         0          0         0
-tc_l3_egress                0         0          0         0
-sock_connect4               5         0          0         0
+PROGRAM             FORWARDED   REPLIED   REJECTED   DROPPED   ECHOED
+xdp_uplink                  0         0          0         0        0
+tc_uplink_ingress         300       299          0         0        0
+tc_uplink_egress            0         0          0         0        0
+tc_pod_ingress              0         0          0         0        0
+tc_pod_egress               0         0          0         0        0
+tc_l3_ingress               0         0          0         0        0
+tc_l3_egress                0         0          0         0        0
+sock_connect4               5         0          0         0        0
 
 DROPPED-FOR   PACKETS
 unroutable          7

@@ -1,13 +1,12 @@
 //! The endpoints of a Service port: from EndpointSlices, else from Endpoints, else from Pods.
 
 use super::{
-    annotations,
     model::Endpoint,
     pods::{Member, Pods},
     request::{Request, RequestedPort},
     weights::{self, PodWeights},
 };
-use crate::source::{Family, Name, Objects, Problem, Protocol, labels, parse_address};
+use crate::source::{Family, Name, Objects, Problem, Protocol, annotations, labels, parse_address};
 use k8s_openapi::api::{
     core::v1::{EndpointAddress, Endpoints, ObjectReference},
     discovery::v1::EndpointSlice,

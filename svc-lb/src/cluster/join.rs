@@ -2,8 +2,6 @@
 
 use super::{
     allocate::{Allocations, allocate},
-    annotations,
-    cidr::parse_cidr,
     endpoints::{Source, Sources},
     external_addresses::{external_ips, load_balancer_ips},
     model::{Cluster, Node, Port, Service},
@@ -12,7 +10,7 @@ use super::{
     request::{Request, Requests},
     source_ranges::source_ranges,
 };
-use crate::source::{Finding, Object, Objects, labels, parse_address};
+use crate::source::{Finding, Object, Objects, annotations, labels, parse_address, parse_cidr};
 use k8s_openapi::api::core::v1 as api;
 
 /// What [`join`] gives.

@@ -7,8 +7,6 @@
 //! Pure: no I/O, no clock, no order of arrival.
 
 mod allocate;
-mod annotations;
-mod cidr;
 mod endpoints;
 mod external_addresses;
 mod join;

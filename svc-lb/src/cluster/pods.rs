@@ -1,7 +1,7 @@
 //! Endpoints computed from Pods, as the EndpointSlice controller does.
 
-use super::{annotations, join::zone, model::Endpoint, request::RequestedPort, weights};
-use crate::source::{Family, Objects, Protocol, parse_address};
+use super::{join::zone, model::Endpoint, request::RequestedPort, weights};
+use crate::source::{Family, Objects, Protocol, annotations, parse_address};
 use k8s_openapi::{
     api::core::v1::{Pod, PodStatus, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,

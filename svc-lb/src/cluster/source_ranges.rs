@@ -1,6 +1,7 @@
 //! `spec.loadBalancerSourceRanges`, as kube-proxy reads it.
 
-use super::{cidr::parse_cidr, model::SourceRanges};
+use super::model::SourceRanges;
+use crate::source::parse_cidr;
 use k8s_openapi::api::core::v1::ServiceSpec;
 
 /// The ranges of a Service. White space around one, and an empty one, mean nothing.

@@ -1,7 +1,6 @@
 //! The weights of endpoints: that of the Pod, else that of the object which lists the endpoint, else 1.
 
-use super::annotations;
-use crate::source::Objects;
+use crate::source::{Objects, annotations};
 use k8s_openapi::api::core::v1::ObjectReference;
 use std::collections::HashMap;
 

@@ -81,6 +81,11 @@ impl CgroupPrograms {
         Ok(unattached)
     }
 
+    /// Whether this agent has any program attached.
+    pub fn is_attached(&self) -> bool {
+        !self.attached.is_empty()
+    }
+
     fn attach(
         &mut self,
         ebpf: &mut Ebpf,

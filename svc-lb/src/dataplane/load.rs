@@ -5,11 +5,12 @@ use super::{
     bpffs, clock,
     error::{DataplaneError, chain},
     log::LogLevel,
-    maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES, SOCKET_PEERS, SOCKETS},
+    maps::{self, FLOWS, NEW_FLOWS, SERVICE_NAMES},
     name::ServiceName,
     namespace_cookie::namespace_cookie,
     options::Options,
-    syscall::{MapInfo, pinned_map_info},
+    outdated,
+    syscall::MapInfo,
 };
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -31,13 +32,6 @@ const LOG_LINES: usize = 25;
 /// How many characters of each.
 const LOG_WIDTH: usize = 200;
 
-/// Maps that hold each other's numbers: if one is made anew, all are.
-const LINKED: [&str; 7] =
-    ["SERVICES", SERVICE_NAMES, "SLOTS", "BACKENDS_V4", "BACKENDS_V6", "FRONTENDS_V4", "FRONTENDS_V6"];
-
-/// Maps that remember those numbers: they are made anew then, too.
-const MEMORIES: [&str; 6] = [FLOWS[0], FLOWS[1], NEW_FLOWS[0], NEW_FLOWS[1], SOCKETS, SOCKET_PEERS];
-
 /// The kernel's name of the one kind of iterator that there is a program for.
 const SOCKET_ITERATOR: &str = "bpf_sk_storage_map";
 
@@ -57,7 +51,7 @@ pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
     let directory = maps::directory(&options.pin_dir);
     bpffs::create(&directory)?;
     let definitions = definitions(options)?;
-    discard(&directory, &definitions)?;
+    outdated::discard(&directory, &definitions)?;
     make_names(&directory)?;
 
     let processors = aya::util::nr_cpus().map_err(|(path, error)| object(&format!("{path}: {error}")))?;
@@ -116,41 +110,6 @@ fn definitions(options: &Options) -> Result<BTreeMap<String, MapInfo>, Dataplane
     };
     definitions.insert(SERVICE_NAMES.to_owned(), names);
     Ok(definitions)
-}
-
-/// Removes the pins of maps that are not what they are to be. The programs that run keep those maps
-/// until they are replaced.
-fn discard(directory: &Path, definitions: &BTreeMap<String, MapInfo>) -> Result<(), DataplaneError> {
-    let mut pinned = BTreeMap::new();
-    for name in bpffs::list(directory)? {
-        let path = directory.join(&name);
-        let info = pinned_map_info(&path).map_err(|source| DataplaneError::Pin { path, source })?;
-        pinned.insert(name, MapInfo { id: 0, ..info });
-    }
-    if pinned.is_empty() {
-        return Ok(());
-    }
-    let fits = |name: &str| pinned.get(name) == definitions.get(name);
-    let all = !LINKED.iter().all(|name| fits(name));
-    let is_linked = |name: &str| LINKED.contains(&name) || MEMORIES.contains(&name);
-    for (name, info) in &pinned {
-        if !fits(name) || all && is_linked(name) {
-            bpffs::remove(&directory.join(name))?;
-            let lost = if FLOWS.contains(&name.as_str()) { ", its flows are lost" } else { "" };
-            let wanted = definitions.get(name).map_or_else(|| "gone".to_owned(), describe);
-            tracing::warn!(
-                "the pinned map {name} is made anew{lost}: it is {}, and should be {wanted}",
-                describe(info)
-            );
-        }
-    }
-    Ok(())
-}
-
-/// A map in words.
-fn describe(info: &MapInfo) -> String {
-    let MapInfo { kind, key_size, value_size, max_entries, flags, .. } = info;
-    format!("of kind {kind}, {max_entries} entries of {key_size} + {value_size} bytes, flags {flags}")
 }
 
 /// Makes the map that no program knows.

@@ -24,10 +24,16 @@ use svc_lb_common::{
 
 /// The map of [`ServiceName`]s, which no program reads.
 pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
+/// Where the lists of each service are.
+pub const SERVICES: &str = "SERVICES";
+/// The lists.
+pub const SLOTS: &str = "SLOTS";
 /// The flow tables: their size is an option.
 pub const FLOWS: [&str; 2] = [Ipv4::FLOWS, Ipv6::FLOWS];
 /// The tables of unfinished flows: their size follows from that of the flow tables.
 pub const NEW_FLOWS: [&str; 2] = [Ipv4::NEW_FLOWS, Ipv6::NEW_FLOWS];
+/// What is kept of TCP connections.
+pub const CONNECTIONS: &str = "CONNECTIONS";
 /// What is kept with sockets.
 pub const SOCKETS: &str = "SOCKETS";
 /// What is kept of the further services that a socket speaks to.
@@ -167,11 +173,11 @@ impl Maps {
         Ok(Self {
             v4: FamilyMaps::open(directory, access)?,
             v6: FamilyMaps::open(directory, access)?,
-            services: HashMap::open(directory, "SERVICES", access)?,
+            services: HashMap::open(directory, SERVICES, access)?,
             names: HashMap::open(directory, SERVICE_NAMES, access)?,
-            connections: HashMap::open(directory, "CONNECTIONS", access)?,
+            connections: HashMap::open(directory, CONNECTIONS, access)?,
             socket_peers: HashMap::open(directory, SOCKET_PEERS, access)?,
-            slots: Array::open(directory, "SLOTS", access)?,
+            slots: Array::open(directory, SLOTS, access)?,
             counters: PerCpuArray::open(directory, "COUNTERS", access)?,
             programs: PerCpuArray::open(directory, "PROGRAMS", access)?,
             drops: PerCpuArray::open(directory, "DROPS", access)?,

@@ -20,12 +20,14 @@ mod index;
 mod interface_table;
 mod interfaces;
 mod load;
+mod loads;
 mod log;
 mod lost_sockets;
 mod maps;
 mod name;
 mod namespace_cookie;
 mod options;
+mod outdated;
 mod place;
 mod plan;
 mod source_range;
@@ -146,10 +148,19 @@ impl Dataplane {
     }
 
     /// One step of a walk over the flow tables that deletes what is past its timeout. It only gives
-    /// back memory: a walk every ten seconds or so is enough, with pauses between its steps.
+    /// back memory, and corrects how many open flows backends have where that decides: a walk every ten
+    /// seconds or so is enough, with pauses between its steps.
     pub fn sweep(&mut self) -> Result<Swept, DataplaneError> {
         let now = self.clock.now()?;
-        Ok(self.sweep.step(&self.maps, now, self.interfaces.route_generation())?)
+        let swept = self.sweep.step(&self.maps, now, self.interfaces.route_generation())?;
+        if swept.finished {
+            let open = self.sweep.take_open();
+            // Before the first sync it is not known whose they are.
+            if let Some(state) = &self.state {
+                open.write(&self.maps, state, self.cgroup.is_attached())?;
+            }
+        }
+        Ok(swept)
     }
 
     /// The neighbours to which flows have sent by themselves since this was last asked, as far as sweeps

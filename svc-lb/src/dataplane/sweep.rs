@@ -1,8 +1,10 @@
 //! Gives back the memory of flows that are past their timeout. Nothing waits for it: to the programs
-//! such an entry counts as absent. On the way it notes which neighbours flows send to.
+//! such an entry counts as absent. On the way it notes which neighbours flows send to, and which backends have
+//! how many.
 
 use super::{
     batch::Position,
+    loads::OpenFlows,
     maps::{FamilyMaps, FamilyNames, Maps},
     typed::{HashMap, MapError},
 };
@@ -28,6 +30,7 @@ pub struct Sweep {
     started: Option<u32>,
     started_before: Option<u32>,
     used: BTreeSet<UsedNextHop>,
+    open: OpenFlows,
 }
 
 /// A next hop as flows remember it: the interface's slot, and the neighbour's link-layer address as it
@@ -61,6 +64,7 @@ impl Sweep {
             started: None,
             started_before: None,
             used: BTreeSet::new(),
+            open: OpenFlows::default(),
         }
     }
 
@@ -68,6 +72,11 @@ impl Sweep {
     /// come; each is told once.
     pub fn take_used(&mut self) -> BTreeSet<UsedNextHop> {
         mem::take(&mut self.used)
+    }
+
+    /// The open flows that the walk has met, once it is over.
+    pub fn take_open(&mut self) -> OpenFlows {
+        mem::take(&mut self.open)
     }
 
     /// How many entries the last finished walk left.
@@ -83,12 +92,12 @@ impl Sweep {
         }
         let expiry =
             Expiry { timeouts: self.timeouts, now, used_since: self.started_before, route_generation };
-        let (position, used) = (&mut self.position, &mut self.used);
+        let (position, used, open) = (&mut self.position, &mut self.used, &mut self.open);
         let mut swept = match self.table {
-            0 => expiry.step(&maps.v4, &maps.v4.flows, position, used),
-            1 => expiry.step(&maps.v4, &maps.v4.new_flows, position, used),
-            2 => expiry.step(&maps.v6, &maps.v6.flows, position, used),
-            _ => expiry.step(&maps.v6, &maps.v6.new_flows, position, used),
+            0 => expiry.step(&maps.v4, &maps.v4.flows, position, used, open),
+            1 => expiry.step(&maps.v4, &maps.v4.new_flows, position, used, open),
+            2 => expiry.step(&maps.v6, &maps.v6.flows, position, used, open),
+            _ => expiry.step(&maps.v6, &maps.v6.new_flows, position, used, open),
         }?;
         self.counting[self.table] += swept.read.saturating_sub(swept.deleted);
         if matches!(self.position, Position::End) {
@@ -118,15 +127,21 @@ impl Expiry {
         table: &HashMap<FlowKey<A>, Flow<A>>,
         position: &mut Position,
         used: &mut BTreeSet<UsedNextHop>,
+        open: &mut OpenFlows,
     ) -> Result<Swept, MapError> {
         let entries = table.walk(position, STEP)?;
         let mut swept = Swept { read: entries.len(), ..Swept::default() };
         for (key, flow) in entries {
             if self.is_past(&key, &flow) {
-                swept.deleted += self.expire(maps, table, &key)?;
+                let deleted = self.expire(maps, table, &key)?;
+                swept.deleted += deleted;
+                if deleted > 0 {
+                    continue;
+                }
             } else if self.uses_next_hop(&flow) {
                 used.insert((flow.next_hop.slot(), flow.next_hop.mac()));
             }
+            open.note(&flow);
         }
         Ok(swept)
     }

@@ -58,13 +58,22 @@ pub fn run(
     Ok(Trial { verdict: result.return_value.cast_signed(), frame: left, duration: result.duration })
 }
 
-/// The beginning of a program's context (linux/bpf.h), word by word; the kernel takes the rest for zeros.
+/// Of `struct xdp_md` (linux/bpf.h), in words: `data_end`, in bytes from the frame's beginning.
+const XDP_DATA_END: usize = 1;
+/// Of `struct xdp_md`: `ingress_ifindex`.
+const XDP_INGRESS_IFINDEX: usize = 3;
+/// Of `struct __sk_buff`: `ifindex`.
+const SKB_IFINDEX: usize = 10;
+
+/// The beginning of a program's context, word by word; the kernel takes the rest for zeros.
 fn context(program: Program, interface: u32, frame: &[u8]) -> Vec<u32> {
-    let frame = frame.len() as u32;
-    match program {
-        // `struct xdp_md`: data, data_end in bytes from the frame's beginning, data_meta, ingress_ifindex.
-        Program::XdpUplink => vec![0, frame, 0, interface],
-        // `struct __sk_buff`: ten fields of the packet's own, ifindex.
-        _ => [[0; 10].as_slice(), &[interface]].concat(),
+    if program == Program::XdpUplink {
+        let mut context = vec![0; XDP_INGRESS_IFINDEX + 1];
+        context[XDP_DATA_END] = frame.len() as u32;
+        context[XDP_INGRESS_IFINDEX] = interface;
+        return context;
     }
+    let mut context = vec![0; SKB_IFINDEX + 1];
+    context[SKB_IFINDEX] = interface;
+    context
 }

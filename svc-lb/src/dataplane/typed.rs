@@ -180,6 +180,11 @@ impl<V: Pod> Array<V> {
         self.map.raw.info().max_entries
     }
 
+    /// The value at an index; zero behind the end.
+    pub fn get(&self, index: u32) -> Result<V, MapError> {
+        Ok(self.map.lookup(bytemuck::bytes_of(&index))?.unwrap_or_else(V::zeroed))
+    }
+
     /// The values from an index on, `count` of them or up to the end.
     pub fn range(&self, first: u32, count: u32) -> Result<Vec<V>, MapError> {
         let count = count.min(self.length().saturating_sub(first)) as usize;

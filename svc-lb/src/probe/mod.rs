@@ -28,4 +28,3 @@ mod watch;
 
 pub use probes::Probes;
 pub use runner::{Outcome, Outcomes};
-pub use spec::findings;

@@ -2,11 +2,10 @@
 
 use super::{
     runner::{Outcome, Outcomes, Runner},
-    spec,
     watch::{Memory, Watch},
 };
 use crate::{
-    source::{Finding, Name, Object, Objects},
+    source::{Name, Object, Objects},
     state_dir::{StateDir, StateError},
 };
 use k8s_openapi::api::core::v1::Pod;
@@ -48,15 +47,13 @@ impl Probes {
     }
 
     /// Probes the Pods of these objects and no others, and writes what is known into their Ready conditions.
-    /// Returns what is wrong with probes.
-    pub fn follow(&mut self, objects: &mut Objects) -> Vec<Finding> {
+    pub fn follow(&mut self, objects: &mut Objects) {
         self.watch.follow(&objects.pods);
         self.runner.run(self.watch.jobs());
         for (name, pod) in &mut objects.pods {
             self.settle(name, pod);
         }
         self.keep();
-        spec::findings(&objects.pods)
     }
 
     /// Counts results, and writes into the objects what changed. Returns whether anything did.

@@ -1,17 +1,11 @@
 //! What a container's `readinessProbe` asks for.
 
-use crate::source::{Finding, Name, Object, Problem};
 use k8s_openapi::{
     api::core::v1::{self as api, Container, HTTPGetAction, Pod, TCPSocketAction},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 /// A container's readiness probe, with the API's defaults for what it leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,20 +76,9 @@ pub struct Thresholds {
 pub struct Requested {
     /// The probes that are run, by container.
     pub probes: BTreeMap<String, Probe>,
-    /// What is wrong with probes, or is not run of them.
-    pub problems: Vec<Problem>,
-    /// Whether some of them is not run, so that the Pod's conditions count too.
+    /// Whether there are others, by a command or by gRPC, which are not run: then the Pod's conditions count
+    /// too.
     pub conditions_count: bool,
-}
-
-/// What is wrong with the probes of Pods, or is not run of them.
-pub fn findings<'a>(pods: impl IntoIterator<Item = (&'a Name, &'a Object<Pod>)>) -> Vec<Finding> {
-    let of_pod = |(_, pod): (&Name, &'a Object<Pod>)| {
-        // The address is not part of any finding.
-        let problems = requested(&pod.value, IpAddr::V6(Ipv6Addr::UNSPECIFIED)).problems;
-        problems.into_iter().map(|problem| pod.origin.finding(problem))
-    };
-    pods.into_iter().flat_map(of_pod).collect()
 }
 
 /// What the containers of a Pod at this address ask for. Containers that start before the others and then run
@@ -103,17 +86,11 @@ pub fn findings<'a>(pods: impl IntoIterator<Item = (&'a Name, &'a Object<Pod>)>)
 pub fn requested(pod: &Pod, address: IpAddr) -> Requested {
     let mut requested = Requested::default();
     let Some(spec) = &pod.spec else { return requested };
-    let containers = spec.containers.iter().enumerate().map(|(index, it)| ("containers", index, it));
-    let sidecars = spec.init_containers.iter().flatten().enumerate();
-    let sidecars = sidecars
-        .filter(|(_, container)| container.restart_policy.as_deref() == Some("Always"))
-        .map(|(index, it)| ("initContainers", index, it));
-    for (list, index, container) in containers.chain(sidecars) {
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    for container in spec.containers.iter().chain(sidecars) {
         let Some(probe) = &container.readiness_probe else { continue };
-        let field = format!("spec.{list}[{index}].readinessProbe");
-        let (action, problem) = action(probe, container, address, &field);
-        requested.problems.extend(problem);
-        match action {
+        match action(probe, container, address) {
             Some(action) => {
                 requested.probes.insert(container.name.clone(), with_defaults(action, probe));
             }
@@ -123,47 +100,14 @@ pub fn requested(pod: &Pod, address: IpAddr) -> Requested {
     requested
 }
 
-/// What a probe tries, `None` if svc-lb does not run it; and what is wrong with it.
-fn action(
-    probe: &api::Probe,
-    container: &Container,
-    address: IpAddr,
-    field: &str,
-) -> (Option<Action>, Option<Problem>) {
-    let (found, field) = match (&probe.http_get, &probe.tcp_socket) {
-        (Some(get), _) => (get_action(get, container, address), format!("{field}.httpGet.port")),
-        (None, Some(socket)) => {
-            (connect_action(socket, container, address), format!("{field}.tcpSocket.port"))
-        }
-        (None, None) => return (None, Some(not_run(probe, field))),
+/// What a probe tries; `None` if svc-lb does not run it.
+fn action(probe: &api::Probe, container: &Container, address: IpAddr) -> Option<Action> {
+    let action = match (&probe.http_get, &probe.tcp_socket) {
+        (Some(get), _) => get_action(get, container, address),
+        (None, Some(socket)) => connect_action(socket, container, address),
+        (None, None) => return None,
     };
-    match found {
-        Ok(action) => (Some(action), None),
-        Err(why) => {
-            let mend = "write a port's number, or the name of one of the container's ports";
-            let problem = Problem::error(
-                &field,
-                format!("the probe can never succeed: {why}"),
-                "the Pod is not ready until it does",
-                mend,
-            );
-            (Some(Action::Impossible(why)), Some(problem))
-        }
-    }
-}
-
-fn not_run(probe: &api::Probe, field: &str) -> Problem {
-    let kind = match (&probe.exec, &probe.grpc) {
-        (Some(_), _) => "runs a command in the container (exec)",
-        (None, Some(_)) => "asks a gRPC server",
-        (None, None) => "says nothing of what to try",
-    };
-    Problem::warning(
-        field,
-        format!("the probe {kind}"),
-        "svc-lb does not run such a probe",
-        "write httpGet or tcpSocket; until then the Pod's status.conditions say whether it is ready",
-    )
+    Some(action.unwrap_or_else(Action::Impossible))
 }
 
 fn get_action(get: &HTTPGetAction, container: &Container, address: IpAddr) -> Result<Action, String> {
@@ -202,8 +146,9 @@ fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {
         IntOrString::String(name) => {
             let mut ports = container.ports.iter().flatten();
             let named = ports.find(|port| port.name.as_deref() == Some(name));
-            let number = named.map(|port| port.container_port).or_else(|| name.parse().ok());
-            number.and_then(valid).ok_or_else(|| format!("the container has no port named {name:?}"))
+            named
+                .and_then(|port| valid(port.container_port))
+                .ok_or_else(|| format!("the container has no port named {name:?}"))
         }
     }
 }
@@ -268,16 +213,13 @@ mod tests {
 
     fn pod(spec: &str) -> Requested {
         let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
-        let reading = read_text("pods.yaml", &text);
-        assert_eq!(reading.findings, []);
-        let pod = reading.objects.pods.values().next().expect("a Pod");
+        let pods = read_text("pods.yaml", &text).objects.pods;
+        let pod = pods.values().next().expect("a Pod");
         requested(&pod.value, [10, 0, 0, 1].into())
     }
 
     fn action(text: &str) -> String {
-        let requested = probe(text);
-        assert_eq!(requested.problems, []);
-        requested.probes["web"].action.to_string()
+        probe(text).probes["web"].action.to_string()
     }
 
     #[test]
@@ -301,7 +243,6 @@ mod tests {
         for (text, expected) in [
             ("{tcpSocket: {port: 80}}", "tcp 10.0.0.1:80"),
             ("{tcpSocket: {port: http}}", "tcp 10.0.0.1:8080"),
-            ("{tcpSocket: {port: '81'}}", "tcp 10.0.0.1:81"),
             ("{tcpSocket: {port: 80, host: 'fd00::1'}}", "tcp [fd00::1]:80"),
             ("{httpGet: {port: http}}", "GET http://10.0.0.1:8080/"),
             ("{httpGet: {port: 1, path: '/a?b=c', scheme: HTTPS}}", "GET https://10.0.0.1:1/a?b=c"),
@@ -323,27 +264,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_run_is_said_and_leaves_the_rest_to_the_conditions() {
-        for (text, expected) in [
-            ("{exec: {command: [ls]}}", "(exec)"),
-            ("{grpc: {port: 1}}", "gRPC"),
-            ("{periodSeconds: 1}", "says nothing"),
-        ] {
-            let Requested { probes, problems, conditions_count } = probe(text);
+    fn what_is_not_run_leaves_the_rest_to_the_conditions() {
+        for text in ["{exec: {command: [ls]}}", "{grpc: {port: 1}}"] {
+            let Requested { probes, conditions_count } = probe(text);
             assert!(probes.is_empty() && conditions_count, "{text}");
-            assert!(problems[0].what.contains(expected), "{problems:?}");
-            assert_eq!(problems[0].field, "spec.containers[0].readinessProbe");
         }
     }
 
     #[test]
-    fn a_port_that_is_not_there_can_never_succeed() {
-        for port in ["https", "0", "70000"] {
-            let Requested { probes, problems, conditions_count } =
-                probe(&format!("{{httpGet: {{port: {port}}}}}"));
-            assert!(matches!(probes["web"].action, Action::Impossible(_)) && !conditions_count);
-            assert_eq!(problems[0].field, "spec.containers[0].readinessProbe.httpGet.port");
-        }
+    fn a_port_that_the_container_does_not_have_can_never_succeed() {
+        let Requested { probes, conditions_count } = probe("{httpGet: {port: https}}");
+        let why = "the container has no port named \"https\"".to_owned();
+        assert_eq!((&probes["web"].action, conditions_count), (&Action::Impossible(why), false));
     }
 
     #[test]

@@ -1,38 +1,46 @@
-//! svc-lb's own annotations.
+//! svc-lb's own annotations. What else stands there is reported, and counts as nothing.
 
 use super::finding::Problem;
-use k8s_openapi::{Metadata, api::core::v1::Service, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use std::ops::RangeInclusive;
+use svc_lb_common::selection::Algorithm;
 
-/// On a Service: how new connections choose among its endpoints. One of [`ALGORITHMS`].
+/// On a Service: how an endpoint is chosen.
 pub const ALGORITHM: &str = "svc-lb.io/algorithm";
 
-/// On a Pod, an EndpointSlice or Endpoints: how many times as often as an endpoint without weight one of it
-/// is chosen. One of [`WEIGHTS`].
+/// On a Pod, an EndpointSlice or Endpoints: the weight of its endpoints.
 pub const WEIGHT: &str = "svc-lb.io/weight";
-
-/// What [`ALGORITHM`] may be. The first holds where it is left out, or is anything else.
-pub const ALGORITHMS: [&str; 4] = ["round-robin", "random", "maglev", "least-connections"];
-
-/// What [`WEIGHT`] may be. Where it is left out, or is anything else, the weight is 1.
-pub const WEIGHTS: RangeInclusive<u8> = 1..=100;
 
 /// How the names of all of them start.
 const PREFIX: &str = "svc-lb.io/";
 
-/// The algorithm that a Service asks for, one of [`ALGORITHMS`]; `None` where it asks for none, or for one
-/// that there is not.
-pub fn algorithm(service: &Service) -> Option<&str> {
-    value(&service.metadata, ALGORITHM).filter(|name| ALGORITHMS.contains(name))
+/// What [`ALGORITHM`] may be.
+const ALGORITHMS: [(&str, Algorithm); 4] = [
+    ("round-robin", Algorithm::RoundRobin),
+    ("random", Algorithm::Random),
+    ("maglev", Algorithm::Maglev),
+    ("least-connections", Algorithm::LeastConnections),
+];
+
+/// What [`WEIGHT`] may be.
+const WEIGHTS: RangeInclusive<u8> = 1..=100;
+
+/// How a Service wants an endpoint chosen.
+pub fn algorithm(service: &impl Metadata<Ty = ObjectMeta>) -> Algorithm {
+    value(service, ALGORITHM).and_then(parse_algorithm).unwrap_or_default()
 }
 
-/// The weight that an object gives, one of [`WEIGHTS`]; `None` where it gives none, or one that there is not.
+/// The weight that an object gives: from 1 to 100, in digits.
 pub fn weight(object: &impl Metadata<Ty = ObjectMeta>) -> Option<u8> {
-    parse_weight(value(object.metadata(), WEIGHT)?)
+    parse_weight(value(object, WEIGHT)?)
 }
 
-fn value<'a>(metadata: &'a ObjectMeta, annotation: &str) -> Option<&'a str> {
-    metadata.annotations.as_ref()?.get(annotation).map(String::as_str)
+fn value<'a>(object: &'a impl Metadata<Ty = ObjectMeta>, annotation: &str) -> Option<&'a str> {
+    object.metadata().annotations.as_ref()?.get(annotation).map(String::as_str)
+}
+
+fn parse_algorithm(text: &str) -> Option<Algorithm> {
+    ALGORITHMS.iter().find(|(name, _)| *name == text).map(|(_, algorithm)| *algorithm)
 }
 
 fn parse_weight(text: &str) -> Option<u8> {
@@ -69,25 +77,29 @@ fn field(annotation: &str) -> String {
 
 /// What is wrong with the value of a known annotation.
 fn wrong_value(annotation: &str, value: &str) -> Option<Problem> {
-    let (why, until_then) = if annotation == ALGORITHM {
-        if ALGORITHMS.contains(&value) {
-            return None;
-        }
-        (format!("it is one of {}", ALGORITHMS.join(", ")), format!("{} is used", ALGORITHMS[0]))
+    let is_good = if annotation == ALGORITHM {
+        parse_algorithm(value).is_some()
     } else {
-        if parse_weight(value).is_some() {
-            return None;
-        }
-        let (first, last) = (WEIGHTS.start(), WEIGHTS.end());
-        (format!("a weight is a whole number from {first} to {last}"), "the weight is 1".to_owned())
+        parse_weight(value).is_some()
     };
-    let what = format!("{annotation} is {value:?}");
-    Some(Problem::error(field(annotation), what, why, format!("write another; until then {until_then}")))
+    if is_good {
+        return None;
+    }
+    let (why, mend) = if annotation == ALGORITHM {
+        let names = ALGORITHMS.map(|(name, _)| name).join(", ");
+        (format!("it is one of {names}"), "write another; until then it is round-robin")
+    } else {
+        let (first, last) = (WEIGHTS.start(), WEIGHTS.end());
+        let why = format!("a weight is a whole number from {first} to {last}");
+        (why, "write another; until then it counts as left out")
+    };
+    Some(Problem::error(field(annotation), format!("{annotation} is {value:?}"), why, mend))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::Service;
 
     fn service(annotations: &[(&str, &str)]) -> Service {
         let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -96,14 +108,18 @@ mod tests {
     }
 
     #[test]
-    fn only_algorithms_that_there_are_are_asked_for() {
-        for name in ALGORITHMS {
-            assert_eq!(algorithm(&service(&[(ALGORITHM, name)])), Some(name));
+    fn an_algorithm_is_one_of_four_by_its_name() {
+        for (name, expected) in [
+            ("random", Algorithm::Random),
+            ("maglev", Algorithm::Maglev),
+            ("least-connections", Algorithm::LeastConnections),
+            ("round-robin", Algorithm::RoundRobin),
+            ("Maglev", Algorithm::RoundRobin),
+            (" random", Algorithm::RoundRobin),
+        ] {
+            assert_eq!(algorithm(&service(&[(ALGORITHM, name)])), expected, "{name:?}");
         }
-        for name in ["", "Maglev", "round robin", " random"] {
-            assert_eq!(algorithm(&service(&[(ALGORITHM, name)])), None, "{name:?}");
-        }
-        assert_eq!(algorithm(&Service::default()), None);
+        assert_eq!(algorithm(&Service::default()), Algorithm::RoundRobin);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod address;
 pub mod annotations;
+mod cidr;
 mod cluster_ips;
 mod document;
 mod family;
@@ -26,6 +27,7 @@ mod watch;
 mod way;
 
 pub use address::{parse_address, why_unusable};
+pub use cidr::parse_cidr;
 pub use cluster_ips::{given_cluster_ips, is_headless};
 pub use family::Family;
 pub use files::{FileSource, Reading, read_text};

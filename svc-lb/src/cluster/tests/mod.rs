@@ -28,7 +28,8 @@ fn service(name: &str, spec: &str) -> String {
 #[track_caller]
 fn joined_with(yaml: &str, ranges: &Ranges, previous: &Allocations) -> Joined {
     let reading = read_text("x", yaml);
-    assert_eq!(reading.findings.iter().find(|it| it.refuses), None, "the manifests of the test");
+    let refused: Vec<_> = reading.findings.iter().filter(|finding| finding.refuses).collect();
+    assert!(refused.is_empty(), "the manifests of the test: {refused:?}");
     join(&reading.objects, ranges, previous)
 }
 

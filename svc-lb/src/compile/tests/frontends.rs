@@ -45,14 +45,18 @@ fn a_service_becomes_its_frontends_and_ready_backends() {
 }
 
 #[test]
-fn one_port_of_three_protocols_is_three_frontends() {
-    let ports = "  ports: [{name: a, port: 53, protocol: UDP}, {name: b, port: 53}, \
-                 {name: c, port: 53, protocol: SCTP}]\n";
-    let compiled = compiled(&service("dns", &format!("  clusterIP: 10.96.0.10\n{ports}")));
-    let expected = [("TCP", "b"), ("UDP", "a"), ("SCTP", "c")];
-    let expected =
-        expected.map(|(protocol, name)| format!("ClusterIp 10.96.0.10:53/{protocol} default/dns:{name}"));
-    assert_eq!(frontends(&compiled), expected);
+fn each_protocol_of_one_port_is_a_frontend_of_its_own() {
+    let port =
+        |(name, protocol)| format!("{{name: {name}, port: 80, protocol: {protocol}, nodePort: 30080}}");
+    let ports = [("tcp", "TCP"), ("udp", "UDP"), ("sctp", "SCTP")].map(port);
+    let spec = format!("  type: NodePort\n  clusterIP: 10.96.0.10\n  ports: [{}]\n", ports.join(", "));
+    let compiled = compiled(&service("a", &spec));
+    assert_eq!(findings(&compiled), [] as [&str; 0]);
+    let frontends = frontends(&compiled);
+    for place in ["ClusterIp 10.96.0.10:80", "NodePort 192.0.2.1:30080"] {
+        let protocols: Vec<_> = frontends.iter().filter_map(|line| line.strip_prefix(place)).collect();
+        assert_eq!(protocols, ["/TCP default/a:tcp", "/UDP default/a:udp", "/SCTP default/a:sctp"]);
+    }
 }
 
 #[test]
@@ -192,7 +196,7 @@ fn an_address_for_everyone_is_no_less_so_as_a_cluster_ip_of_another() {
 #[test]
 fn addresses_have_one_form() {
     let spec = "  type: LoadBalancer\n  allocateLoadBalancerNodePorts: false\n  clusterIP: 010.096.0.10\n  \
-                externalIPs: ['::ffff:203.0.113.9', 127.0.0.1, 169.254.0.1, nowhere]\n  ports: [{port: 80}]\n";
+                externalIPs: ['::ffff:203.0.113.9']\n  ports: [{port: 80}]\n";
     let compiled = compiled(&(service("web", spec) + &ingress("{ip: 203.000.113.007}, {ip: 0.0.0.0}")));
     assert_eq!(
         frontends(&compiled),

@@ -3,6 +3,7 @@
 
 mod elements;
 mod interfaces;
+mod loads;
 mod lost_sockets;
 mod pins;
 mod sweep;

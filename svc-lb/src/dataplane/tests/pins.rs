@@ -8,7 +8,13 @@ use crate::{
         view::{Backend, Kind, Service, View},
     },
 };
-use std::{collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::{DirEntryExt, MetadataExt},
+    path::Path,
+};
 
 /// The endpoints of each service by family, as the pinned maps have them.
 fn endpoints(pin_dir: &Path) -> BTreeMap<String, Vec<String>> {
@@ -136,26 +142,52 @@ fn a_pinned_map_of_another_size_is_made_anew_and_the_others_stay() {
     });
 }
 
+/// Puts an array that is too small in the place of a pinned map.
+fn replace(pin_dir: &Path, name: &str) {
+    let path = maps::directory(pin_dir).join(name);
+    fs::remove_file(&path).expect("a pin");
+    aya::maps::Array::<_, u32>::create(16, 0).expect("a map").pin(&path).expect("a pin");
+}
+
+/// The pinned maps, by name and inode.
+fn inodes(pin_dir: &Path) -> BTreeMap<String, u64> {
+    let pins = fs::read_dir(maps::directory(pin_dir)).expect("pins").map(|pin| pin.expect("a pin"));
+    pins.map(|pin| (pin.file_name().into_string().expect("a name"), pin.ino())).collect()
+}
+
 #[test]
-fn maps_that_hold_each_others_numbers_are_made_anew_together() {
+fn services_and_slots_of_another_size_are_filled_anew_and_all_else_stays() {
     in_namespaces(|pin_dir| {
         open(pin_dir).sync(&tables()).expect("a sync");
-        let directory = maps::directory(pin_dir);
-        let memories = || {
-            ["FLOWS_V4", "NEW_FLOWS_V6", "SOCKETS", "SOCKET_PEERS"]
-                .map(|name| fs::metadata(directory.join(name)).expect("a pin").ino())
-        };
-        let before = memories();
-        let path = directory.join("SLOTS");
-        fs::remove_file(&path).expect("a pin");
-        aya::maps::Array::<_, u32>::create(16, 0).expect("a map").pin(&path).expect("a pin");
+        let services = || View::open(pin_dir).expect("pinned maps").services().expect("services");
+        let before = (services(), inodes(pin_dir));
+        replace(pin_dir, "SLOTS");
+        let mut dataplane = open(pin_dir);
+        assert_eq!(dataplane.statistics().expect("statistics").tables["services"].entries, 0);
+        // Five slots, two services.
+        assert_eq!(dataplane.sync(&tables()).expect("a sync").writes, 7);
+        assert_eq!(services(), before.0, "the same ids, indexes and generations");
+        let after = inodes(pin_dir);
+        let new: Vec<_> = before.1.iter().filter(|(name, inode)| after[*name] != **inode).collect();
+        assert_eq!(new.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["SERVICES", "SLOTS"]);
+    });
+}
+
+#[test]
+fn what_holds_numbers_that_mean_nothing_any_more_is_made_anew() {
+    in_namespaces(|pin_dir| {
+        open(pin_dir).sync(&tables()).expect("a sync");
+        let before = inodes(pin_dir);
+        replace(pin_dir, "BACKENDS_V4");
         let mut dataplane = open(pin_dir);
         assert_eq!(dataplane.statistics().expect("statistics").tables["services"].entries, 0);
         assert_eq!(dataplane.sync(&tables()).expect("a sync").writes, 20);
         assert_eq!(endpoints(pin_dir).len(), 2);
-        for (before, after) in before.into_iter().zip(memories()) {
-            assert_ne!(before, after, "what is remembered by the old numbers is forgotten");
+        let after = inodes(pin_dir);
+        for name in ["FLOWS_V4", "NEW_FLOWS_V6", "SOCKETS", "SOCKET_PEERS", "CONNECTIONS", "AFFINITY_V4"] {
+            assert_ne!(before[name], after[name], "{name} would be read by the old numbers");
         }
+        assert_eq!(before["COUNTERS"], after["COUNTERS"]);
     });
 }
 

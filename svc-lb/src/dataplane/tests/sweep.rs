@@ -15,10 +15,10 @@ use svc_lb_common::{
 };
 
 /// Longer than every timeout but that of an established TCP connection.
-const LONG_AGO: u32 = 4000;
+pub(super) const LONG_AGO: u32 = 4000;
 
 /// The entries of one UDP exchange whose client has a port of its own.
-fn pair<A: Address>(client_port: u16, ages: (u32, u32), now: u32) -> [(FlowKey<A>, Flow<A>); 2] {
+pub(super) fn pair<A: Address>(client_port: u16, ages: (u32, u32), now: u32) -> [(FlowKey<A>, Flow<A>); 2] {
     let address = |last: u8| {
         let v4 = std::net::IpAddr::from([10, 0, 0, last]);
         let v6 = std::net::IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last)]);
@@ -47,7 +47,7 @@ fn pair<A: Address>(client_port: u16, ages: (u32, u32), now: u32) -> [(FlowKey<A
 }
 
 /// Sweeps all tables once; how many entries went.
-fn sweep(dataplane: &mut Dataplane) -> usize {
+pub(super) fn sweep(dataplane: &mut Dataplane) -> usize {
     let mut deleted = 0;
     loop {
         let swept = dataplane.sweep().expect("a step");

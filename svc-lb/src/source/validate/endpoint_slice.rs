@@ -3,7 +3,7 @@
 use super::{
     Validate,
     names::{is_dns_label, is_dns_name, is_label_value},
-    values::{address, app_protocol, at_most, one_of, port, port_name, protocol, repeated},
+    values::{address, app_protocol, at_most, one_of, port, port_name, protocol, repeated, tolerating},
 };
 use crate::source::{family::Family, finding::Problem, labels};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointPort, EndpointSlice};
@@ -86,14 +86,11 @@ fn addresses(field: &str, addresses: &[String], address_type: &str, problems: &m
     for (index, text) in addresses.iter().enumerate() {
         let field = format!("{field}[{index}]");
         if let Some(family) = Family::from_name(address_type) {
-            let before = problems.len();
-            address(problems, &field, text, Some(family));
-            // A slice's consumers use the first address only.
-            if index > 0 {
-                problems[before..].iter_mut().for_each(|problem| {
-                    problem.refuses = false;
-                    problem.mend += "; the first address is used";
-                });
+            let check = |problems: &mut Vec<Problem>| address(problems, &field, text, Some(family));
+            match index {
+                0 => check(problems),
+                // A slice's consumers use the first address only.
+                _ => tolerating(problems, "the first address is used", check),
             }
         } else if address_type == "FQDN" {
             domain_name(&field, text, problems);

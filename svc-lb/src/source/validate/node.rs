@@ -2,10 +2,9 @@
 
 use super::{
     Validate,
-    values::{address, range_problem, repeated},
+    values::{self, address, repeated},
 };
-use crate::source::{family::Family, finding::Problem};
-use ipnet::IpNet;
+use crate::source::{cidr::parse_cidr, family::Family, finding::Problem};
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus};
 
 impl Validate for Node {
@@ -48,7 +47,7 @@ fn pod_cidrs(spec: &NodeSpec, problems: &mut Vec<Problem>) {
     let several = spec.pod_cidrs.iter().flatten().enumerate();
     let several: Vec<_> = several.map(|(index, range)| (format!("spec.podCIDRs[{index}]"), range)).collect();
     for (field, range) in one.iter().chain(&several) {
-        problems.extend(range_problem(field, format!("{field} is {range:?}"), range));
+        values::range(problems, field, format!("{field} is {range:?}"), range);
     }
     if let (Some((field, range)), Some((_, first))) = (&one, several.first())
         && range != first
@@ -60,7 +59,7 @@ fn pod_cidrs(spec: &NodeSpec, problems: &mut Vec<Problem>) {
             "leave out one of the two fields; until then spec.podCIDRs holds",
         ));
     }
-    let family = |range: &str| range.parse().ok().map(|range: IpNet| Family::of(range.addr()));
+    let family = |range: &str| parse_cidr(range).map(|range| Family::of(range.addr()));
     let families = several.into_iter().filter_map(|(field, range)| Some((field, family(range)?)));
     problems.extend(repeated(&families.collect::<Vec<_>>()).map(|(field, family)| {
         Problem::error(

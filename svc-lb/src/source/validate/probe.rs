@@ -1,33 +1,36 @@
-//! `readinessProbe` of a container.
+//! `readinessProbe` of a container. Which probes svc-lb does not run, or which can never succeed, is told
+//! where they are run ([`crate::probe`]).
 
-use super::values::{one_of, port, port_reference};
+use super::values::{misplaced, one_of, port, tolerating};
 use crate::source::finding::Problem;
 use k8s_openapi::{
-    api::core::v1::{ContainerPort, ExecAction, GRPCAction, HTTPGetAction, Probe},
+    api::core::v1::{HTTPGetAction, Probe},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-/// Checks the probe at a field, in a container with some ports.
-pub fn validate(field: &str, probe: &Probe, ports: &[ContainerPort], problems: &mut Vec<Problem>) {
+/// Checks the probe at a field. It is read as far as it goes, so the Pod stays.
+pub fn validate(field: &str, probe: &Probe, problems: &mut Vec<Problem>) {
     handlers(field, probe, problems);
     if let Some(action) = &probe.http_get {
-        http(&format!("{field}.httpGet"), action, ports, problems);
+        http(&format!("{field}.httpGet"), action, problems);
     }
     if let Some(action) = &probe.tcp_socket {
-        target(&format!("{field}.tcpSocket.port"), &action.port, ports, problems);
+        target(&format!("{field}.tcpSocket.port"), &action.port, problems);
     }
     if let Some(action) = &probe.grpc {
-        grpc(&format!("{field}.grpc"), action, problems);
+        tolerating(problems, "it makes no difference", |problems| {
+            port(problems, &format!("{field}.grpc.port"), action.port);
+        });
     }
-    if let Some(action) = &probe.exec {
-        exec(&format!("{field}.exec"), action, problems);
+    if probe.exec.as_ref().is_some_and(|exec| exec.command.as_ref().is_none_or(Vec::is_empty)) {
+        let field = format!("{field}.exec.command");
+        let what = format!("{field} is missing or empty");
+        problems.push(Problem::error(field, what, "it is what the probe runs", "write it"));
     }
     numbers(field, probe, problems);
     if probe.termination_grace_period_seconds.is_some() {
         let field = format!("{field}.terminationGracePeriodSeconds");
-        let what = format!("{field} is given");
-        let mend = "leave it out; until then it has no effect";
-        problems.push(Problem::error(field, what, "a Pod that is not ready is not ended", mend));
+        misplaced(problems, &field, "a Pod that is not ready is not ended");
     }
 }
 
@@ -40,29 +43,33 @@ fn handlers(field: &str, probe: &Probe, problems: &mut Vec<Problem>) {
         ("grpc", probe.grpc.is_some()),
     ];
     let given: Vec<_> = handlers.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
-    let what = match given[..] {
+    let (what, until_then) = match given[..] {
         [_] => return,
-        [] => format!("{field} does not say how to probe"),
-        _ => format!("{field} has {}", given.join(" and ")),
+        [] => (format!("{field} does not say how to probe"), "the Pod's status.conditions count"),
+        [first, ..] => {
+            let until_then = if first == "exec" { "none is run" } else { "the first is run" };
+            (format!("{field} has {}", given.join(" and ")), until_then)
+        }
     };
-    let mend = "write one, such as tcpSocket: {port: 80}";
-    problems.push(Problem::refusal(
-        field,
-        what,
-        "a probe has one of httpGet, tcpSocket, exec and grpc",
-        mend,
-    ));
+    let why = "a probe has one of httpGet, tcpSocket, exec and grpc";
+    problems.push(Problem::error(field, what, why, format!("write one; until then {until_then}")));
 }
 
-fn http(field: &str, action: &HTTPGetAction, ports: &[ContainerPort], problems: &mut Vec<Problem>) {
-    target(&format!("{field}.port"), &action.port, ports, problems);
-    one_of(problems, &format!("{field}.scheme"), action.scheme.as_deref(), &["HTTP", "HTTPS"]);
+fn http(field: &str, action: &HTTPGetAction, problems: &mut Vec<Problem>) {
+    target(&format!("{field}.port"), &action.port, problems);
+    tolerating(problems, "it is HTTP", |problems| {
+        one_of(problems, &format!("{field}.scheme"), action.scheme.as_deref(), &["HTTP", "HTTPS"]);
+    });
     for (index, header) in action.http_headers.iter().flatten().enumerate() {
         if !is_header_name(&header.name) {
             let field = format!("{field}.httpHeaders[{index}].name");
             let what = format!("{field} is {:?}", header.name);
-            let why = "the name of a header has letters, digits and '-'";
-            problems.push(Problem::refusal(field, what, why, "write another"));
+            problems.push(Problem::error(
+                field,
+                what,
+                "such a name has letters, digits and '-'",
+                "write another",
+            ));
         }
     }
 }
@@ -72,45 +79,18 @@ fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Checks the port that is probed. A name is that of a port of the same container.
-fn target(field: &str, port: &IntOrString, ports: &[ContainerPort], problems: &mut Vec<Problem>) {
-    let before = problems.len();
-    port_reference(problems, field, port);
-    if let IntOrString::String(name) = port
-        && problems.len() == before
-        && !ports.iter().any(|port| port.name.as_ref() == Some(name))
+/// Checks the port that is probed. The number of a port is no name of one.
+fn target(field: &str, port: &IntOrString, problems: &mut Vec<Problem>) {
+    if let IntOrString::String(text) = port
+        && let Ok(number) = text.parse::<u16>()
     {
-        problems.push(Problem::warning(
+        problems.push(Problem::error(
             field,
-            format!("{field} is {name}"),
-            "the container has no port of that name, so no probe can succeed",
-            "name one of its ports, or write a number",
+            format!("{field} is {text:?}"),
+            "in quotes it is the name of a port, which has a letter",
+            format!("write {number} without quotes; until then it is taken for that"),
         ));
     }
-}
-
-fn grpc(field: &str, action: &GRPCAction, problems: &mut Vec<Problem>) {
-    port(problems, &format!("{field}.port"), action.port);
-    not_probed(field, "gRPC", problems);
-}
-
-fn exec(field: &str, action: &ExecAction, problems: &mut Vec<Problem>) {
-    if action.command.as_ref().is_none_or(Vec::is_empty) {
-        let field = format!("{field}.command");
-        let what = format!("{field} is missing or empty");
-        let mend = "write it; svc-lb does not run it either way";
-        problems.push(Problem::error(field, what, "it is what the probe runs", mend));
-    }
-    not_probed(field, "a command within the container", problems);
-}
-
-fn not_probed(field: &str, means: &str, problems: &mut Vec<Problem>) {
-    problems.push(Problem::warning(
-        field,
-        format!("{field} has no effect"),
-        format!("svc-lb probes by httpGet and tcpSocket, not by {means}"),
-        "the Pod is ready as its status.conditions say; write one of those two to have it probed",
-    ));
 }
 
 /// Checks times, in seconds, and thresholds. 0 stands for the default.
@@ -126,7 +106,8 @@ fn numbers(field: &str, probe: &Probe, problems: &mut Vec<Problem>) {
         if let Some(number) = number.filter(|number| *number < 0) {
             let field = format!("{field}.{leaf}");
             let what = format!("{field} is {number}");
-            problems.push(Problem::refusal(field, what, "it is not negative", "write 1 or more"));
+            let mend = "write 1 or more; until then it is the default";
+            problems.push(Problem::error(field, what, "it is not negative", mend));
         }
     }
 }

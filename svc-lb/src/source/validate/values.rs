@@ -3,10 +3,10 @@
 use super::names::{is_dns_label, is_port_name, is_qualified_name};
 use crate::source::{
     address::{is_ambiguous, parse_address, why_unusable},
+    cidr::parse_cidr,
     family::Family,
     finding::Problem,
 };
-use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::{collections::HashSet, fmt::Display, hash::Hash, net::IpAddr};
 
@@ -112,21 +112,34 @@ pub fn spelling(problems: &mut Vec<Problem>, field: &str, text: &str, address: I
     }
 }
 
-/// What is wrong with a CIDR, if it is: the problem refuses what cannot be read.
-pub fn range_problem(field: &str, what: String, text: &str) -> Option<Problem> {
-    let mend = "write one, such as 10.244.1.0/24 or fd00:1::/64";
-    match text.parse::<IpNet>() {
-        Err(_) => Some(Problem::refusal(field, what, "that is not a CIDR", mend)),
-        Ok(IpNet::V6(range)) if range.addr().to_ipv4_mapped().is_some() => {
-            Some(Problem::refusal(field, what, "it is a range of IPv4, written as one of IPv6", mend))
-        }
-        Ok(range) if range != range.trunc() => Some(Problem::error(
+/// Checks a CIDR, of which something is said.
+pub fn range(problems: &mut Vec<Problem>, field: &str, what: String, text: &str) {
+    let address = text.split_once('/').map_or(text, |(address, _)| address);
+    match parse_cidr(text) {
+        None => problems.push(Problem::refusal(
             field,
             what,
-            "the address has bits that the length leaves out",
-            format!("svc-lb takes it for {}: write that", range.trunc()),
+            "that is not a CIDR",
+            "write one, such as 10.244.1.0/24 or fd00:1::/64",
         )),
-        Ok(_) => None,
+        Some(range) if is_ambiguous(address) || text.parse() != Ok(range) => problems.push(Problem::error(
+            field,
+            what,
+            "programs differ in how they read a range in this form",
+            format!("svc-lb takes it for {range}: write that"),
+        )),
+        Some(_) => {}
+    }
+}
+
+/// Checks a part that an object can do without: whatever is wrong with it, the object stays, and the findings
+/// say what is done until then.
+pub fn tolerating(problems: &mut Vec<Problem>, until_then: &str, check: impl FnOnce(&mut Vec<Problem>)) {
+    let before = problems.len();
+    check(problems);
+    for problem in problems[before..].iter_mut().filter(|problem| problem.refuses) {
+        problem.refuses = false;
+        problem.mend = format!("{}; until then {until_then}", problem.mend);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::source::{
     cluster_ips::{given_cluster_ips, is_headless},
     family::Family,
     finding::Problem,
-    validate::values::{address, unique},
+    validate::values::{address, tolerating, unique},
 };
 use k8s_openapi::api::core::v1::ServiceSpec;
 
@@ -74,6 +74,8 @@ fn headless(spec: &ServiceSpec, given: &[(String, &str)], problems: &mut Vec<Pro
 /// Checks `spec.externalIPs`.
 pub fn external_ips(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
     for (index, text) in spec.external_ips.iter().flatten().enumerate() {
-        address(problems, &format!("spec.externalIPs[{index}]"), text, None);
+        tolerating(problems, "nobody answers there", |problems| {
+            address(problems, &format!("spec.externalIPs[{index}]"), text, None);
+        });
     }
 }

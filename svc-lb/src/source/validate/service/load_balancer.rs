@@ -6,7 +6,7 @@ use crate::source::{
     finding::Problem,
     validate::{
         names::{is_dns_name, is_qualified_name},
-        values::{misplaced, range_problem, spelling},
+        values::{misplaced, range, spelling, tolerating},
     },
 };
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServiceSpec};
@@ -81,25 +81,19 @@ fn source_ranges(service: &Service, spec: &ServiceSpec, is_load_balancer: bool, 
             format!("write loadBalancerSourceRanges: [{of_old}]"),
         ));
     }
-    for (index, range) in ranges.iter().enumerate() {
+    for (index, text) in ranges.iter().enumerate() {
         let field = format!("{field}[{index}]");
-        source_range(&field, &format!("{field} is"), range, problems);
+        tolerating(problems, "it allows nobody", |problems| {
+            // White space around a range is allowed.
+            range(problems, &field, format!("{field} is {text:?}"), text.trim());
+        });
     }
     let of_old = of_old.filter(|of_old| ranges.is_empty() && !of_old.trim().is_empty());
-    for range in of_old.into_iter().flat_map(|of_old| of_old.split(',')) {
-        source_range(&annotation, &format!("a range of {SOURCE_RANGES} is"), range, problems);
+    for text in of_old.into_iter().flat_map(|of_old| of_old.split(',')) {
+        tolerating(problems, "it has no effect, as all of them", |problems| {
+            range(problems, &annotation, format!("a range of {SOURCE_RANGES} is {text:?}"), text.trim());
+        });
     }
-}
-
-fn source_range(field: &str, what: &str, range: &str, problems: &mut Vec<Problem>) {
-    // White space around a range is allowed.
-    let problem = range_problem(field, format!("{what} {range:?}"), range.trim());
-    problems.extend(problem.map(|problem| match problem {
-        Problem { refuses: true, mend, .. } => {
-            Problem { refuses: false, mend: mend + "; until then it is left out", ..problem }
-        }
-        problem => problem,
-    }));
 }
 
 /// Checks what the load balancer gave: an address or a name.

@@ -3,7 +3,7 @@
 use super::{is_external, needs_health_check};
 use crate::source::{
     finding::Problem,
-    validate::values::{misplaced, one_of, port},
+    validate::values::{misplaced, one_of, port, tolerating},
 };
 use k8s_openapi::api::core::v1::ServiceSpec;
 
@@ -16,7 +16,9 @@ pub fn validate(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
     let policies = ["Cluster", "Local"];
     one_of(problems, "spec.internalTrafficPolicy", spec.internal_traffic_policy.as_deref(), &policies);
     let preferences = ["PreferClose", "PreferSameZone", "PreferSameNode"];
-    one_of(problems, "spec.trafficDistribution", spec.traffic_distribution.as_deref(), &preferences);
+    tolerating(problems, "it has no effect", |problems| {
+        one_of(problems, "spec.trafficDistribution", spec.traffic_distribution.as_deref(), &preferences);
+    });
 }
 
 fn affinity(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
@@ -35,11 +37,11 @@ fn affinity(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
     let timeout = config.client_ip.as_ref().and_then(|client_ip| client_ip.timeout_seconds);
     if let Some(timeout) = timeout.filter(|timeout| !(1..=LONGEST_AFFINITY).contains(timeout)) {
         let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-        problems.push(Problem::refusal(
+        problems.push(Problem::error(
             field,
             format!("{field} is {timeout}"),
             format!("it is from 1 to {LONGEST_AFFINITY}"),
-            "write one of these numbers",
+            "write one of these numbers; until then it is 10800, as where it is left out",
         ));
     }
 }
@@ -54,7 +56,9 @@ fn external_traffic(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
     }
     let Some(number) = spec.health_check_node_port.filter(|number| *number != 0) else { return };
     if needs_health_check(spec) {
-        port(problems, "spec.healthCheckNodePort", number);
+        tolerating(problems, "svc-lb gives one", |problems| {
+            port(problems, "spec.healthCheckNodePort", number);
+        });
     } else {
         let why = "only Services of type LoadBalancer with externalTrafficPolicy: Local have it";
         misplaced(problems, "spec.healthCheckNodePort", why);

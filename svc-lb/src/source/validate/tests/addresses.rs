@@ -34,30 +34,33 @@ fn an_external_name_is_a_name_and_nothing_else() {
                 "  type: ExternalName\n",
                 STAYS,
                 "5:1: error: spec.externalName is missing: a Service of type ExternalName stands for a \
-                 name in the DNS; write the name, such as db.example.org\n7:9: note: the Service is of \
-                 type ExternalName: it is a name in the DNS, without an address; there is nothing for \
-                 svc-lb to serve",
+                 name in the DNS; write the name, such as db.example.org\n\
+                 7:9: note: the Service is of type ExternalName: it is a name in the DNS, without an \
+                 address; there is nothing for svc-lb to serve",
             ),
             (
                 "  type: ExternalName\n  externalName: Not a name\n",
                 STAYS,
                 "8:17: error: spec.externalName is \"Not a name\": a name in the DNS has lower-case \
                  letters, digits, '-' and '.', and at most 253 of them; write the name, such as \
-                 db.example.org\n7:9: note: the Service is of type ExternalName: it is a name in the \
-                 DNS, without an address; there is nothing for svc-lb to serve",
+                 db.example.org\n\
+                 7:9: note: the Service is of type ExternalName: it is a name in the DNS, without an \
+                 address; there is nothing for svc-lb to serve",
             ),
             (
                 "  type: ExternalName\n  externalName: a.b.\n  clusterIP: 10.96.0.1\n  clusterIPs: \
                  [10.96.0.1]\n  ipFamilies: [IPv4]\n  ipFamilyPolicy: SingleStack\n",
                 STAYS,
                 "9:14: error: spec.clusterIP is given: a Service of type ExternalName has no address; \
-                 leave it out; until then it has no effect\n10:3: error: spec.clusterIPs is given: a \
-                 Service of type ExternalName has no address; leave it out; until then it has no \
-                 effect\n11:3: error: spec.ipFamilies is given: a Service of type ExternalName has no \
-                 address; leave it out; until then it has no effect\n12:19: error: spec.ipFamilyPolicy \
-                 is given: a Service of type ExternalName has no address; leave it out; until then it \
-                 has no effect\n7:9: note: the Service is of type ExternalName: it is a name in the DNS, \
-                 without an address; there is nothing for svc-lb to serve",
+                 leave it out; until then it has no effect\n\
+                 10:3: error: spec.clusterIPs is given: a Service of type ExternalName has no address; \
+                 leave it out; until then it has no effect\n\
+                 11:3: error: spec.ipFamilies is given: a Service of type ExternalName has no address; \
+                 leave it out; until then it has no effect\n\
+                 12:19: error: spec.ipFamilyPolicy is given: a Service of type ExternalName has no \
+                 address; leave it out; until then it has no effect\n\
+                 7:9: note: the Service is of type ExternalName: it is a name in the DNS, without an \
+                 address; there is nothing for svc-lb to serve",
             ),
         ],
     );
@@ -93,15 +96,17 @@ fn no_address_stands_beside_none() {
                 "  clusterIP: None\n  clusterIPs: [None, 10.96.0.1]\n",
                 LEFT_OUT,
                 "8:16: error: spec.clusterIPs[0] is None: None stands for no address at all, beside no \
-                 other; write None alone, or addresses\n8:22: error: spec.clusterIPs[1] is 10.96.0.1: \
-                 None stands for no address at all, beside no other; write None alone, or addresses",
+                 other; write None alone, or addresses\n\
+                 8:22: error: spec.clusterIPs[1] is 10.96.0.1: None stands for no address at all, beside \
+                 no other; write None alone, or addresses",
             ),
             (
                 "  clusterIP: 10.96.0.1\n  clusterIPs: [10.96.0.1, None]\n",
                 LEFT_OUT,
                 "8:16: error: spec.clusterIPs[0] is 10.96.0.1: None stands for no address at all, beside \
-                 no other; write None alone, or addresses\n8:27: error: spec.clusterIPs[1] is None: None \
-                 stands for no address at all, beside no other; write None alone, or addresses",
+                 no other; write None alone, or addresses\n\
+                 8:27: error: spec.clusterIPs[1] is None: None stands for no address at all, beside no \
+                 other; write None alone, or addresses",
             ),
         ],
     );
@@ -271,8 +276,9 @@ fn cluster_ips_are_of_the_named_families() {
                  \"fd00::1\"]\n  ipFamilies: [IPv6, IPv4]\n",
                 LEFT_OUT,
                 "9:16: error: spec.clusterIPs[0] is \"10.96.0.1\": an IPv6 address belongs here; write \
-                 one, or give the other family\n9:27: error: spec.clusterIPs[1] is \"fd00::1\": an IPv4 \
-                 address belongs here; write one, or give the other family",
+                 one, or give the other family\n\
+                 9:27: error: spec.clusterIPs[1] is \"fd00::1\": an IPv4 address belongs here; write \
+                 one, or give the other family",
             ),
         ],
     );
@@ -321,8 +327,9 @@ fn the_family_policy_allows_what_is_named() {
                 STAYS,
                 "9:22: error: the Service names two families, and no spec.ipFamilyPolicy: that means \
                  SingleStack, which allows one; write ipFamilyPolicy: PreferDualStack; until then the \
-                 Service is served in both\n7:14: note: the Service is headless: it has no address; its \
-                 name leads straight to the endpoints; there is nothing for svc-lb to serve",
+                 Service is served in both\n\
+                 7:14: note: the Service is headless: it has no address; its name leads straight to the \
+                 endpoints; there is nothing for svc-lb to serve",
             ),
         ],
     );
@@ -335,33 +342,34 @@ fn external_ips_are_addresses_of_hosts() {
         &[
             (
                 "  externalIPs: [192.0.2.1, 192.0.2]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:28: error: spec.externalIPs[1] is \"192.0.2\": that is not an IP address; write one, \
-                 such as 10.0.0.1 or fd00::1",
+                 such as 10.0.0.1 or fd00::1; until then nobody answers there",
             ),
             (
                 "  externalIPs: [0.0.0.0]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"0.0.0.0\": it is the unspecified address; write \
-                 an ordinary unicast address",
+                 an ordinary unicast address; until then nobody answers there",
             ),
             (
                 "  externalIPs: [127.0.0.1]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"127.0.0.1\": it is a loopback address; write an \
-                 ordinary unicast address",
+                 ordinary unicast address; until then nobody answers there",
             ),
             (
                 "  externalIPs: [169.254.1.1]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"169.254.1.1\": it is a link-local address, which \
-                 has a meaning on one link only; write an ordinary unicast address",
+                 has a meaning on one link only; write an ordinary unicast address; until then nobody \
+                 answers there",
             ),
             (
                 "  externalIPs: [\"ff02::1\"]\n",
-                LEFT_OUT,
+                STAYS,
                 "7:17: error: spec.externalIPs[0] is \"ff02::1\": it is a multicast address; write an \
-                 ordinary unicast address",
+                 ordinary unicast address; until then nobody answers there",
             ),
             (
                 "  externalIPs: [192.0.2.01]\n",

@@ -13,7 +13,7 @@ fn an_algorithm_is_one_that_there_is() {
              {ports: [{port: 80}]}\n",
             STAYS,
             "3:56: error: svc-lb.io/algorithm is \"fastest\": it is one of round-robin, random, maglev, \
-             least-connections; write another; until then round-robin is used",
+             least-connections; write another; until then it is round-robin",
         )],
     );
 }
@@ -59,9 +59,10 @@ fn source_ranges_are_no_annotation() {
                 STAYS,
                 "3:91: warning: the annotation service.beta.kubernetes.io/load-balancer-source-ranges \
                  has no effect: svc-lb, like kube-proxy, reads spec.loadBalancerSourceRanges; write \
-                 loadBalancerSourceRanges: [10.0.0.0/8, x]\n3:91: error: a range of \
-                 service.beta.kubernetes.io/load-balancer-source-ranges is \" x\": that is not a CIDR; \
-                 write one, such as 10.244.1.0/24 or fd00:1::/64; until then it is left out",
+                 loadBalancerSourceRanges: [10.0.0.0/8, x]\n\
+                 3:91: error: a range of service.beta.kubernetes.io/load-balancer-source-ranges is \" \
+                 x\": that is not a CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until then it \
+                 has no effect, as all of them",
             ),
             (
                 "kind: Service\nmetadata: {name: a, annotations: \
@@ -70,10 +71,10 @@ fn source_ranges_are_no_annotation() {
                 STAYS,
                 "3:91: error: \
                  metadata.annotations.service.beta.kubernetes.io/load-balancer-source-ranges is given: \
-                 only Services of type LoadBalancer have it; leave it out; until then it has no \
-                 effect\n3:91: error: a range of service.beta.kubernetes.io/load-balancer-source-ranges \
-                 is \" x\": that is not a CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until \
-                 then it is left out",
+                 only Services of type LoadBalancer have it; leave it out; until then it has no effect\n\
+                 3:91: error: a range of service.beta.kubernetes.io/load-balancer-source-ranges is \" \
+                 x\": that is not a CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until then it \
+                 has no effect, as all of them",
             ),
         ],
     );
@@ -88,19 +89,19 @@ fn a_weight_is_a_number_up_to_a_hundred() {
                 "kind: Pod\nmetadata: {name: a, annotations: {svc-lb.io/weight: \"0\"}}\n",
                 STAYS,
                 "3:53: error: svc-lb.io/weight is \"0\": a weight is a whole number from 1 to 100; write \
-                 another; until then the weight is 1",
+                 another; until then it counts as left out",
             ),
             (
                 "kind: Pod\nmetadata: {name: a, annotations: {svc-lb.io/weight: \"101\"}}\n",
                 STAYS,
                 "3:53: error: svc-lb.io/weight is \"101\": a weight is a whole number from 1 to 100; \
-                 write another; until then the weight is 1",
+                 write another; until then it counts as left out",
             ),
             (
                 "kind: Endpoints\nmetadata: {name: a, annotations: {svc-lb.io/weight: heavy}}\n",
                 STAYS,
                 "3:53: error: svc-lb.io/weight is \"heavy\": a weight is a whole number from 1 to 100; \
-                 write another; until then the weight is 1",
+                 write another; until then it counts as left out",
             ),
         ],
     );

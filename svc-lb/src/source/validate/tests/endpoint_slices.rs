@@ -83,9 +83,9 @@ fn addresses_are_those_of_hosts_of_the_type() {
                 "addressType: FQDN\nendpoints: [{addresses: [web]}]\n",
                 STAYS,
                 "4:14: note: addressType is FQDN: such endpoints are names, which have no meaning to a \
-                 proxy; svc-lb leaves them alone\n5:26: error: endpoints[0].addresses[0] is \"web\": \
-                 that is no full name in the DNS, such as db.example.org; write one; svc-lb leaves all \
-                 of them alone",
+                 proxy; svc-lb leaves them alone\n\
+                 5:26: error: endpoints[0].addresses[0] is \"web\": that is no full name in the DNS, \
+                 such as db.example.org; write one; svc-lb leaves all of them alone",
             ),
         ],
     );
@@ -99,7 +99,7 @@ fn addresses_beside_the_first_are_checked_too() {
             "addressType: IPv4\nendpoints: [{addresses: [10.0.0.1, \"fd00::1\"]}]\n",
             STAYS,
             "5:36: error: endpoints[0].addresses[1] is \"fd00::1\": an IPv4 address belongs here; write \
-             one, or give the other family; the first address is used",
+             one, or give the other family; until then the first address is used",
         )],
     );
 }

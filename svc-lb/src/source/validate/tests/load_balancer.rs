@@ -72,26 +72,27 @@ fn source_ranges_are_cidrs() {
                 "  type: LoadBalancer\n  loadBalancerSourceRanges: [\" 10.0.0.0/8 \", 10.0.0.0/33]\n",
                 STAYS,
                 "8:46: error: spec.loadBalancerSourceRanges[1] is \"10.0.0.0/33\": that is not a CIDR; \
-                 write one, such as 10.244.1.0/24 or fd00:1::/64; until then it is left out",
+                 write one, such as 10.244.1.0/24 or fd00:1::/64; until then it allows nobody",
             ),
             (
                 "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.1]\n",
                 STAYS,
                 "8:30: error: spec.loadBalancerSourceRanges[0] is \"10.0.0.1\": that is not a CIDR; \
-                 write one, such as 10.244.1.0/24 or fd00:1::/64; until then it is left out",
+                 write one, such as 10.244.1.0/24 or fd00:1::/64; until then it allows nobody",
             ),
             (
-                "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.1/8]\n",
+                "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.1/8, 010.0.0.0/8]\n",
                 STAYS,
-                "8:30: error: spec.loadBalancerSourceRanges[0] is \"10.0.0.1/8\": the address has bits \
-                 that the length leaves out; svc-lb takes it for 10.0.0.0/8: write that",
+                "8:30: error: spec.loadBalancerSourceRanges[0] is \"10.0.0.1/8\": programs differ in how \
+                 they read a range in this form; svc-lb takes it for 10.0.0.0/8: write that\n\
+                 8:42: error: spec.loadBalancerSourceRanges[1] is \"010.0.0.0/8\": programs differ in \
+                 how they read a range in this form; svc-lb takes it for 10.0.0.0/8: write that",
             ),
             (
                 "  type: LoadBalancer\n  loadBalancerSourceRanges: [\"::ffff:10.0.0.0/104\"]\n",
                 STAYS,
-                "8:30: error: spec.loadBalancerSourceRanges[0] is \"::ffff:10.0.0.0/104\": it is a range \
-                 of IPv4, written as one of IPv6; write one, such as 10.244.1.0/24 or fd00:1::/64; until \
-                 then it is left out",
+                "8:30: error: spec.loadBalancerSourceRanges[0] is \"::ffff:10.0.0.0/104\": that is not a \
+                 CIDR; write one, such as 10.244.1.0/24 or fd00:1::/64; until then it allows nobody",
             ),
         ],
     );

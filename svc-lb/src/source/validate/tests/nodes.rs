@@ -78,8 +78,8 @@ fn pod_cidrs_are_cidrs() {
             (
                 "spec: {podCIDR: 10.0.0.1/24}\n",
                 STAYS,
-                "5:17: error: spec.podCIDR is \"10.0.0.1/24\": the address has bits that the length \
-                 leaves out; svc-lb takes it for 10.0.0.0/24: write that",
+                "5:17: error: spec.podCIDR is \"10.0.0.1/24\": programs differ in how they read a range \
+                 in this form; svc-lb takes it for 10.0.0.0/24: write that",
             ),
         ],
     );

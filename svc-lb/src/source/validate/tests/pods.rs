@@ -134,100 +134,72 @@ fn a_probe_has_one_means() {
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {periodSeconds: 1}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:72: error: spec.containers[0].readinessProbe does not say how to probe: a probe has \
-                 one of httpGet, tcpSocket, exec and grpc; write one, such as tcpSocket: {port: 80}",
+                 one of httpGet, tcpSocket, exec and grpc; write one; until then the Pod's \
+                 status.conditions count",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {tcpSocket: {port: 80}, httpGet: {port: 80}}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:72: error: spec.containers[0].readinessProbe has httpGet and tcpSocket: a probe has \
-                 one of httpGet, tcpSocket, exec and grpc; write one, such as tcpSocket: {port: 80}",
+                 one of httpGet, tcpSocket, exec and grpc; write one; until then the first is run",
+            ),
+            (
+                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
+                 {exec: {command: [sh]}, grpc: {port: 80}}}]}\n",
+                STAYS,
+                "4:72: error: spec.containers[0].readinessProbe has exec and grpc: a probe has one of \
+                 httpGet, tcpSocket, exec and grpc; write one; until then none is run",
             ),
         ],
     );
 }
 
 #[test]
-fn what_svc_lb_does_not_probe_is_told() {
+fn what_svc_lb_does_not_probe_is_checked_too() {
     assert_findings(
         START,
         &[
-            (
-                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
-                 {exec: {command: [sh]}}}]}\n",
-                STAYS,
-                "4:89: warning: spec.containers[0].readinessProbe.exec has no effect: svc-lb probes by \
-                 httpGet and tcpSocket, not by a command within the container; the Pod is ready as its \
-                 status.conditions say; write one of those two to have it probed",
-            ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {exec: {}}}]}\n",
                 STAYS,
                 "4:89: error: spec.containers[0].readinessProbe.exec.command is missing or empty: it is \
-                 what the probe runs; write it; svc-lb does not run it either way\n4:89: warning: \
-                 spec.containers[0].readinessProbe.exec has no effect: svc-lb probes by httpGet and \
-                 tcpSocket, not by a command within the container; the Pod is ready as its \
-                 status.conditions say; write one of those two to have it probed",
-            ),
-            (
-                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
-                 {grpc: {port: 80}}}]}\n",
-                STAYS,
-                "4:89: warning: spec.containers[0].readinessProbe.grpc has no effect: svc-lb probes by \
-                 httpGet and tcpSocket, not by gRPC; the Pod is ready as its status.conditions say; \
-                 write one of those two to have it probed",
+                 what the probe runs; write it",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {grpc: {port: 0}}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:102: error: spec.containers[0].readinessProbe.grpc.port is missing or 0: a port is a \
-                 number from 1 to 65535; write one of these numbers\n4:89: warning: \
-                 spec.containers[0].readinessProbe.grpc has no effect: svc-lb probes by httpGet and \
-                 tcpSocket, not by gRPC; the Pod is ready as its status.conditions say; write one of \
-                 those two to have it probed",
+                 number from 1 to 65535; write one of these numbers; until then it makes no difference",
             ),
         ],
     );
 }
 
 #[test]
-fn a_probe_goes_to_a_port() {
+fn the_number_of_a_port_is_no_name() {
     assert_findings(
         START,
         &[
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
-                 {tcpSocket: {port: 0}}}]}\n",
-                LEFT_OUT,
-                "4:107: error: spec.containers[0].readinessProbe.tcpSocket.port is missing or 0: a port \
-                 is a number from 1 to 65535; write one of these numbers",
-            ),
-            (
-                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
-                 {tcpSocket: {port: 65536}}}]}\n",
-                LEFT_OUT,
-                "4:107: error: spec.containers[0].readinessProbe.tcpSocket.port is 65536: a port is a \
-                 number from 1 to 65535; write one of these numbers",
+                 {tcpSocket: {port: \"80\"}}}]}\n",
+                STAYS,
+                "4:107: error: spec.containers[0].readinessProbe.tcpSocket.port is \"80\": in quotes it \
+                 is the name of a port, which has a letter; write 80 without quotes; until then it is \
+                 taken for that",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {httpGet: {port: \"80\"}}}]}\n",
-                LEFT_OUT,
-                "4:105: error: spec.containers[0].readinessProbe.httpGet.port is \"80\": it is a number, \
-                 without quotes, or the name of a container's port: lower-case letters, digits and '-', \
-                 at most 15 of them, at least one a letter; write one of these",
-            ),
-            (
-                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
-                 {httpGet: {port: http}}}]}\n",
                 STAYS,
-                "4:105: warning: spec.containers[0].readinessProbe.httpGet.port is http: the container \
-                 has no port of that name, so no probe can succeed; name one of its ports, or write a \
-                 number",
+                "4:105: error: spec.containers[0].readinessProbe.httpGet.port is \"80\": in quotes it is \
+                 the name of a port, which has a letter; write 80 without quotes; until then it is taken \
+                 for that",
             ),
         ],
     );
@@ -241,23 +213,23 @@ fn a_probe_by_http_is_one() {
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {httpGet: {port: web, scheme: https}}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:118: error: spec.containers[0].readinessProbe.httpGet.scheme is \"https\": it is one \
-                 of HTTP, HTTPS; write HTTPS",
+                 of HTTP, HTTPS; write HTTPS; until then it is HTTP",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {httpGet: {port: web, scheme: FTP}}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:118: error: spec.containers[0].readinessProbe.httpGet.scheme is \"FTP\": it is one of \
-                 HTTP, HTTPS; write one of these, or leave it out",
+                 HTTP, HTTPS; write one of these, or leave it out; until then it is HTTP",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {httpGet: {port: web, httpHeaders: [{name: \"a b\", value: c}]}}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:131: error: spec.containers[0].readinessProbe.httpGet.httpHeaders[0].name is \"a b\": \
-                 the name of a header has letters, digits and '-'; write another",
+                 such a name has letters, digits and '-'; write another",
             ),
         ],
     );
@@ -271,37 +243,37 @@ fn times_and_thresholds_are_not_negative() {
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {tcpSocket: {port: web}, initialDelaySeconds: -1}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:134: error: spec.containers[0].readinessProbe.initialDelaySeconds is -1: it is not \
-                 negative; write 1 or more",
+                 negative; write 1 or more; until then it is the default",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {tcpSocket: {port: web}, periodSeconds: -1}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:128: error: spec.containers[0].readinessProbe.periodSeconds is -1: it is not \
-                 negative; write 1 or more",
+                 negative; write 1 or more; until then it is the default",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {tcpSocket: {port: web}, timeoutSeconds: -1}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:129: error: spec.containers[0].readinessProbe.timeoutSeconds is -1: it is not \
-                 negative; write 1 or more",
+                 negative; write 1 or more; until then it is the default",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {tcpSocket: {port: web}, successThreshold: -1}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:131: error: spec.containers[0].readinessProbe.successThreshold is -1: it is not \
-                 negative; write 1 or more",
+                 negative; write 1 or more; until then it is the default",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {tcpSocket: {port: web}, failureThreshold: -1}}]}\n",
-                LEFT_OUT,
+                STAYS,
                 "4:131: error: spec.containers[0].readinessProbe.failureThreshold is -1: it is not \
-                 negative; write 1 or more",
+                 negative; write 1 or more; until then it is the default",
             ),
         ],
     );

@@ -32,16 +32,16 @@ fn affinity_ends_within_a_day() {
         &[
             (
                 "  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}\n",
-                LEFT_OUT,
+                STAYS,
                 "8:54: error: spec.sessionAffinityConfig.clientIP.timeoutSeconds is 0: it is from 1 to \
-                 86400; write one of these numbers",
+                 86400; write one of these numbers; until then it is 10800, as where it is left out",
             ),
             (
                 "  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: \
                  86401}}\n",
-                LEFT_OUT,
+                STAYS,
                 "8:54: error: spec.sessionAffinityConfig.clientIP.timeoutSeconds is 86401: it is from 1 \
-                 to 86400; write one of these numbers",
+                 to 86400; write one of these numbers; until then it is 10800, as where it is left out",
             ),
         ],
     );
@@ -98,8 +98,9 @@ fn the_external_policy_is_for_services_with_sources_outside() {
                 STAYS,
                 "9:26: error: spec.externalTrafficPolicy is given: only Services of type NodePort or \
                  LoadBalancer, or with externalIPs, are for sources outside; leave it out; until then it \
-                 has no effect\n7:9: note: the Service is of type ExternalName: it is a name in the DNS, \
-                 without an address; there is nothing for svc-lb to serve",
+                 has no effect\n\
+                 7:9: note: the Service is of type ExternalName: it is a name in the DNS, without an \
+                 address; there is nothing for svc-lb to serve",
             ),
         ],
     );
@@ -124,9 +125,9 @@ fn health_checks_are_of_load_balancers_that_stay_local() {
             ),
             (
                 "  type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: 65536\n",
-                LEFT_OUT,
+                STAYS,
                 "9:24: error: spec.healthCheckNodePort is 65536: a port is a number from 1 to 65535; \
-                 write one of these numbers",
+                 write one of these numbers; until then svc-lb gives one",
             ),
         ],
     );
@@ -139,15 +140,16 @@ fn traffic_is_distributed_in_three_ways() {
         &[
             (
                 "  trafficDistribution: PreferNear\n",
-                LEFT_OUT,
+                STAYS,
                 "7:24: error: spec.trafficDistribution is \"PreferNear\": it is one of PreferClose, \
-                 PreferSameZone, PreferSameNode; write one of these, or leave it out",
+                 PreferSameZone, PreferSameNode; write one of these, or leave it out; until then it has \
+                 no effect",
             ),
             (
                 "  trafficDistribution: preferclose\n",
-                LEFT_OUT,
+                STAYS,
                 "7:24: error: spec.trafficDistribution is \"preferclose\": it is one of PreferClose, \
-                 PreferSameZone, PreferSameNode; write PreferClose",
+                 PreferSameZone, PreferSameNode; write PreferClose; until then it has no effect",
             ),
         ],
     );

@@ -1,10 +1,10 @@
 //! CIDRs as Kubernetes objects spell them.
 
-use crate::source::parse_address;
+use super::address::parse_address;
 use ipnet::IpNet;
 
-/// Reads a CIDR, whose address may have the forms that an address may have, and gives the network. `None` also
-/// for an IPv4 network that is spelt as an IPv6 one: programs differ in what they take it for.
+/// Reads a CIDR, whose address may have the forms that an address may have, and gives the network. `None`
+/// also for an IPv4 network that is spelt as an IPv6 one: programs differ in what they take it for.
 pub fn parse_cidr(text: &str) -> Option<IpNet> {
     let (address, length) = text.split_once('/')?;
     let is_v6 = address.contains(':');
