@@ -132,7 +132,7 @@ fn icmp_error<P: Packet, A: Family>(
     let quoted = headers.length.min(QUOTED_WORDS as u32 * 4) & !3;
     // That of SCTP is summed up as it stands: zero, if nobody has completed it. The kernel completes what an
     // interface cannot, which those between pods can.
-    let partial = headers.key.protocol != SCTP && packet.has_partial_checksum(headers)?;
+    let partial = headers.key.protocol != SCTP && packet.has_partial_checksum(headers.checksum())?;
     packet.truncate(P::NETWORK as u32 + quoted)?;
     let quote = quote_sum(packet, headers, P::NETWORK + quoted as usize, partial)?;
 

@@ -74,16 +74,17 @@ fn rewrite<P: Packet, A: Family>(
         A::icmp_addresses(&addresses(headers, quoted, flow)) + A::icmp_addresses(to) + to.port_sum(),
     );
     if quoted.key.protocol == SCTP {
-        if let Ok(field) = quoted_checksum::<P, A, Checksum>(packet, headers, quoted)
+        let offset = quoted.sctp_checksum();
+        if let Ok(field) = load_quoted::<P, A, Checksum>(packet, headers, offset)
             && sctp_checksum_is_known(quoted, field)
         {
             let network = headers.transport() + size_of::<Icmp>();
             let updated = sctp::updated(field, quoted, network, to);
-            packet.overwrite(quoted.checksum(), &updated)?;
+            packet.overwrite(offset, &updated)?;
             before += sum(field);
             after += sum(updated);
         }
-    } else if let Ok(field) = quoted_checksum::<P, A, u16>(packet, headers, quoted) {
+    } else if let Ok(field) = load_quoted::<P, A, u16>(packet, headers, quoted.checksum()) {
         let (old, new) = (from.address_sum() + from.port_sum(), to.address_sum() + to.port_sum());
         let updated = if quoted.key.protocol == TCP {
             checksum::update(field, old, new)
@@ -111,17 +112,17 @@ fn sum([a, b]: [u16; 2]) -> u64 {
     u64::from(a) + u64::from(b)
 }
 
-/// The checksum of the quoted packet, if the quote goes so far: that of TCP and SCTP stands behind the eight
-/// bytes that every error quotes.
+/// A checksum of the quoted packet, if the quote goes so far: that of TCP and SCTP stands behind the eight bytes
+/// that every error quotes.
 #[inline(always)]
-fn quoted_checksum<P: Packet, A: Family, T: Copy>(
+fn load_quoted<P: Packet, A: Family, T: Copy>(
     packet: P,
     headers: &Headers<A>,
-    quoted: &Headers<A>,
+    offset: usize,
 ) -> Result<T, Exception> {
     let end = P::NETWORK + headers.length as usize;
-    if quoted.checksum() + size_of::<T>() > end {
+    if offset + size_of::<T>() > end {
         return Err(Exception::NotOurs);
     }
-    packet.load(quoted.checksum())
+    packet.load(offset)
 }

@@ -14,8 +14,21 @@ use crate::{
 };
 use svc_lb_common::{
     address::{Ipv4, Ipv6},
+    crc32c,
     flow::{Flow, State},
 };
+
+/// [`crc32c::update`], of ports as a word each that holds them as they stand in a packet.
+#[inline(always)]
+pub fn update_crc32c(checksum: u32, old: [u8; 4], new: [u8; 4], length: u32) -> u32 {
+    updated_crc32c(checksum, u32::from_ne_bytes(old), u32::from_ne_bytes(new), length)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn updated_crc32c(checksum: u32, old: u32, new: u32, length: u32) -> u32 {
+    crc32c::update(checksum, old.to_ne_bytes(), new.to_ne_bytes(), length as u16)
+}
 
 /// The stages of a family.
 pub trait Stages: Family {

@@ -141,6 +141,7 @@ impl Agent {
             error: None,
             interfaces: Vec::new(),
             socket_lb: status::SocketLb::default(),
+            unserved: Vec::new(),
             not_ready: Vec::new(),
             findings: Vec::new(),
         };
@@ -319,6 +320,7 @@ impl Agent {
                 }
                 self.findings.tables = done.refusals.iter().map(ToString::to_string).collect();
                 self.status.counts = report::counts(&compiled.tables);
+                self.status.unserved = report::unserved(&compiled.unserved);
                 self.status.last_sync = Some(report::sync(took, done.writes));
                 self.tools.metrics.synced(took);
                 None

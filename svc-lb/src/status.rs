@@ -32,6 +32,9 @@ pub struct Status {
     /// How processes are sent straight to backends. An agent that knew nothing of it did not do it.
     #[serde(default)]
     pub socket_lb: SocketLb,
+    /// The Services without an address, by name.
+    #[serde(default)]
+    pub unserved: Vec<Unserved>,
     /// The containers whose readiness probes do not pass, and why, a line each.
     #[serde(default)]
     pub not_ready: Vec<String>,
@@ -46,6 +49,18 @@ pub struct Node {
     pub name: String,
     /// Its own addresses, at most one a family: the source of what svc-lb sends in its name.
     pub addresses: Vec<IpAddr>,
+}
+
+/// A Service that leads to its endpoints by DNS alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unserved {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.externalName` of one of type ExternalName; `None`: it is headless.
+    pub external_name: Option<String>,
 }
 
 /// How much is served.

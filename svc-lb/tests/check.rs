@@ -154,6 +154,41 @@ fn both_families_take_a_range_of_each() {
 }
 
 #[test]
+fn a_probe_that_is_not_run_is_a_warning() {
+    let pod = |probe| {
+        format!(
+            "kind: Pod\napiVersion: v1\nmetadata: {{name: a}}\nspec:\n  containers:\n  - name: web\n    \
+             readinessProbe: {{{probe}}}\n"
+        )
+    };
+    let summary = "no services: no ClusterIP frontends, no node ports, no endpoints;";
+    assert_check(
+        &pod("exec: {command: [ls]}"),
+        &[],
+        0,
+        &[
+            "./a.yaml:7:22: warning: spec.containers[0].readinessProbe.exec has no effect: svc-lb does not run a \
+             command in a container; write httpGet or tcpSocket; until then the Pod's status.conditions say whether \
+             it is ready",
+            &format!("{summary} no errors, 1 warning, no notes"),
+        ],
+    );
+    assert_check(
+        &pod("tcpSocket: {port: web}, periodSeconds: -1"),
+        &[],
+        1,
+        &[
+            "./a.yaml:7:40: warning: spec.containers[0].readinessProbe.tcpSocket.port is web: the container has no \
+             port of that name, so no probe can succeed, and the Pod is not ready; name one of its ports, or write a \
+             number",
+            "./a.yaml:7:61: error: spec.containers[0].readinessProbe.periodSeconds is -1: it is not negative; write 1 \
+             or more; until then it is the default",
+            &format!("{summary} 1 error, 1 warning, no notes"),
+        ],
+    );
+}
+
+#[test]
 fn an_object_is_in_one_file_only() {
     let directory = manifests(&[
         ("a.yaml", &service("web", "ports: [{port: 80}]")),

@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod process;
 mod setup;
@@ -10,7 +11,11 @@ mod steps;
 mod test;
 
 use clap::{Parser, Subcommand};
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use steps::Steps;
 
 /// The commands that a developer of svc-lb needs. Each does its own setup: none has to be run before
@@ -41,6 +46,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Compare what svc-lb does with packets with kube-proxy's own decisions (as root). The last line counts; fails
+    /// if something is wrong
+    Conformance {
+        /// The folder of the cases
+        folder: PathBuf,
+    },
     /// Show a Service at work in network namespaces (as root)
     Demo {
         /// Passed on to the demo
@@ -59,6 +70,9 @@ fn main() -> ExitCode {
         Command::Build => build::run(workspace, &mut steps),
         Command::Test { arguments } => test::run(workspace, &mut steps, &arguments),
         Command::Bench { arguments } => bench::run(workspace, &mut steps, &arguments),
+        Command::Conformance { folder } => {
+            conformance::run(workspace, &mut steps, &folder).map(|never| match never {})
+        }
         Command::Demo { arguments } => demo::run(workspace, &mut steps, &arguments),
     };
     steps.summarize();

@@ -23,14 +23,14 @@ impl Steps {
         result
     }
 
-    /// Prints each step with the time it took.
-    pub fn summarize(&self) {
+    /// Prints each step with the time it took, once.
+    pub fn summarize(&mut self) {
         if self.0.is_empty() {
             return;
         }
         eprintln!("==> summary");
-        for Step { name, took, succeeded } in &self.0 {
-            let outcome = if *succeeded { "done" } else { "FAILED" };
+        for Step { name, took, succeeded } in self.0.drain(..) {
+            let outcome = if succeeded { "done" } else { "FAILED" };
             eprintln!("    {outcome:6} {:8.1} s  {name}", took.as_secs_f64());
         }
     }

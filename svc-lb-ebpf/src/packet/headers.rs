@@ -158,15 +158,21 @@ impl<A: Family> Headers<A> {
         TcpFlags(self.tcp_flags)
     }
 
-    /// Offset of the transport checksum.
+    /// Offset of the checksum of TCP or UDP.
     #[inline(always)]
     pub fn checksum(&self) -> usize {
-        let field = match self.key.protocol {
-            TCP => core::mem::offset_of!(Tcp, checksum),
-            SCTP => core::mem::offset_of!(Sctp, checksum),
-            _ => core::mem::offset_of!(Udp, checksum),
+        let field = if self.key.protocol == TCP {
+            core::mem::offset_of!(Tcp, checksum)
+        } else {
+            core::mem::offset_of!(Udp, checksum)
         };
         self.transport() + field
+    }
+
+    /// Offset of the checksum of SCTP.
+    #[inline(always)]
+    pub fn sctp_checksum(&self) -> usize {
+        self.transport() + core::mem::offset_of!(Sctp, checksum)
     }
 
     /// Whether the packet asks for a new connection.

@@ -79,9 +79,9 @@ pub trait Packet: Copy {
     /// Makes room for so many bytes behind the Ethernet header.
     fn grow(&self, bytes: u32) -> Result<(), Exception>;
 
-    /// Whether the transport checksum is still to be completed by whoever sends the packet: its field
-    /// holds the sum of the pseudo-header only.
-    fn has_partial_checksum<A: Family>(&self, headers: &Headers<A>) -> Result<bool, Exception>;
+    /// Whether the transport checksum, at an offset, is still to be completed by whoever sends the packet: its
+    /// field holds the sum of the pseudo-header only, of SCTP nothing.
+    fn has_partial_checksum(&self, offset: usize) -> Result<bool, Exception>;
 
     /// Writes a transport checksum, of a pseudo-header and what follows it, whoever completes it.
     fn set_transport_checksum(

@@ -2,8 +2,8 @@
 //! all of the packet, with a CRC. Where ports change, it is corrected without the rest being read.
 
 use super::{Family, Headers, Packet, Ports};
-use crate::exception::Exception;
-use svc_lb_common::{address::Tuple, counters::DropReason, crc32c, flow::SCTP};
+use crate::{exception::Exception, stages};
+use svc_lb_common::{address::Tuple, counters::DropReason, flow::SCTP};
 
 /// The common header, which chunks follow.
 #[repr(C)]
@@ -48,12 +48,13 @@ pub fn rewrite<P: Packet, A: Family>(
         return Ok(());
     }
     packet.overwrite(headers.transport(), &Ports::of(to))?;
-    let before: Checksum = packet.load(headers.checksum())?;
+    let field = headers.sctp_checksum();
+    let before: Checksum = packet.load(field)?;
     // Whoever completes a checksum computes it with zero in its place, and one in 2³² comes out as zero.
-    if before == [0; 2] && packet.has_partial_checksum(headers)? {
+    if before == [0; 2] && packet.has_partial_checksum(field)? {
         return Ok(());
     }
-    packet.overwrite(headers.checksum(), &updated(before, headers, P::NETWORK, to))
+    packet.overwrite(field, &updated(before, headers, P::NETWORK, to))
 }
 
 /// The checksum of a packet whose IP header is at an offset, with other ports.
@@ -61,8 +62,8 @@ pub fn rewrite<P: Packet, A: Family>(
 pub fn updated<A: Family>(before: Checksum, headers: &Headers<A>, network: usize, to: &Tuple<A>) -> Checksum {
     let length = headers.length + network as u32 - headers.transport() as u32;
     let before = u32::from_le_bytes(bytes(before));
-    let after = crc32c::update(before, ports(&headers.key.tuple), ports(to), length as u16).to_le_bytes();
-    halves(after)
+    let after = stages::update_crc32c(before, ports(&headers.key.tuple), ports(to), length);
+    halves(after.to_le_bytes())
 }
 
 /// Refuses the first fragment of a packet whose ports are to change: the checksum is in this one, and by

@@ -251,8 +251,7 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     }
 
     #[inline(always)]
-    fn has_partial_checksum<A: Family>(&self, headers: &Headers<A>) -> Result<bool, Exception> {
-        let offset = headers.checksum();
+    fn has_partial_checksum(&self, offset: usize) -> Result<bool, Exception> {
         let before: u16 = self.load(offset)?;
         // The helper leaves a checksum that is still to be completed alone unless the pseudo-header
         // changes. Nothing else tells.

@@ -134,7 +134,7 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn has_partial_checksum<A: Family>(&self, _headers: &Headers<A>) -> Result<bool, Exception> {
+    fn has_partial_checksum(&self, _offset: usize) -> Result<bool, Exception> {
         Ok(false)
     }
 

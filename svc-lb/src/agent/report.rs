@@ -1,6 +1,7 @@
 //! What the agent knows, in the words of `status`.
 
 use crate::{
+    cluster::{self, UnservedKind},
     compile::Tables,
     dataplane::{DataplaneError, Unattached},
     node::{Facts, Role},
@@ -22,6 +23,19 @@ pub fn counts(tables: &Tables) -> Counts {
         frontends: tables.frontends.len(),
         backends: tables.services.values().map(|service| service.lists.usable().len()).sum(),
     }
+}
+
+/// The Services without an address.
+pub fn unserved(services: &[cluster::Unserved]) -> Vec<status::Unserved> {
+    let told = services.iter().map(|service| status::Unserved {
+        namespace: service.name.namespace.clone(),
+        name: service.name.name.clone(),
+        external_name: match &service.kind {
+            UnservedKind::ExternalName(name) => Some(name.clone()),
+            UnservedKind::Headless => None,
+        },
+    });
+    told.collect()
 }
 
 /// A sync that succeeded just now.

@@ -231,6 +231,7 @@ mod tests {
             error: None,
             interfaces: vec![uplink],
             socket_lb: socket_lb("", &Program::SOCKETS),
+            unserved: Vec::new(),
             not_ready: vec!["default/web, container web: tcp 10.0.0.1:80: connection refused".to_owned()],
             findings: vec!["services.yaml:3:1: what".to_owned()],
         };

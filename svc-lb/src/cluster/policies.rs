@@ -1,4 +1,4 @@
-//! What a Service says about the choice among its endpoints.
+//! What a Service says about the choice among its endpoints, besides its annotation.
 
 use super::model::{Service, TrafficPolicy};
 use crate::source::Problem;

@@ -8,7 +8,7 @@ mod statistics;
 
 pub use affinity::Affinity;
 pub use flows::{Direction, Flow};
-pub use services::{Backend, Counters, Frontend, Kind, Policy, Selection, Service};
+pub use services::{Backend, Counters, Frontend, Kind, Policy, Selection, Service, Type};
 pub use statistics::{Fill, Finished, Statistics};
 
 pub(super) use services::read as services;

@@ -29,9 +29,9 @@ pub struct Service {
     pub protocol: String,
     /// `IPv4` or `IPv6`.
     pub family: String,
-    /// `ClusterIP`, `NodePort` or `LoadBalancer`, as its frontends on this node tell it.
+    /// `spec.type`, as its frontends on this node tell it.
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub kind: Type,
     /// How a connection gets a backend.
     #[serde(flatten)]
     pub selection: Selection,
@@ -115,10 +115,9 @@ pub struct Frontend {
 }
 
 /// Where a frontend comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Kind {
     /// `spec.clusterIPs`.
-    #[default]
     #[serde(rename = "ClusterIP")]
     ClusterIp,
     /// `spec.ports[].nodePort` on an address of the node.
@@ -148,6 +147,32 @@ impl fmt::Display for Kind {
             Self::NodePort => "NodePort",
             Self::ExternalIp => "ExternalIP",
             Self::LoadBalancer => "LoadBalancer",
+        })
+    }
+}
+
+/// `spec.type` of a Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Type {
+    /// It has a ClusterIP, or is headless.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// It has node ports besides.
+    NodePort,
+    /// It has load balancers' addresses besides.
+    LoadBalancer,
+    /// It is another name for something else: the maps know nothing of it.
+    ExternalName,
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+            Self::ExternalName => "ExternalName",
         })
     }
 }
@@ -281,9 +306,13 @@ fn frontends(contents: &Contents) -> BTreeMap<u32, Vec<Frontend>> {
 }
 
 /// The type of a service with such frontends. External IPs may come with every type.
-fn kind(frontends: &[Frontend]) -> Kind {
-    let kinds = frontends.iter().map(|frontend| frontend.kind);
-    kinds.filter(|kind| *kind != Kind::ExternalIp).max().unwrap_or_default()
+fn kind(frontends: &[Frontend]) -> Type {
+    let kinds = frontends.iter().map(|frontend| match frontend.kind {
+        Kind::ClusterIp | Kind::ExternalIp => Type::ClusterIp,
+        Kind::NodePort => Type::NodePort,
+        Kind::LoadBalancer => Type::LoadBalancer,
+    });
+    kinds.max().unwrap_or_default()
 }
 
 /// The live backends of each service, by its family and id.

@@ -74,7 +74,7 @@ fn validate_container(field: &str, container: &Container, problems: &mut Vec<Pro
     let ports = container.ports.as_deref().unwrap_or_default();
     validate_ports(field, ports, problems);
     if let Some(probe) = &container.readiness_probe {
-        probe::validate(&format!("{field}.readinessProbe"), probe, problems);
+        probe::validate(&format!("{field}.readinessProbe"), probe, ports, problems);
     }
 }
 

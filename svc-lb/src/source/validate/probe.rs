@@ -1,31 +1,26 @@
-//! `readinessProbe` of a container. Which probes svc-lb does not run, or which can never succeed, is told
-//! where they are run ([`crate::probe`]).
+//! `readinessProbe` of a container. It is read as far as it goes ([`crate::probe`]), so the Pod stays.
 
-use super::values::{misplaced, one_of, port, tolerating};
+use super::values::{misplaced, one_of, port, port_reference, tolerating};
 use crate::source::finding::Problem;
 use k8s_openapi::{
-    api::core::v1::{HTTPGetAction, Probe},
+    api::core::v1::{ContainerPort, ExecAction, GRPCAction, HTTPGetAction, Probe},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-/// Checks the probe at a field. It is read as far as it goes, so the Pod stays.
-pub fn validate(field: &str, probe: &Probe, problems: &mut Vec<Problem>) {
+/// Checks the probe at a field, in a container with some ports.
+pub fn validate(field: &str, probe: &Probe, ports: &[ContainerPort], problems: &mut Vec<Problem>) {
     handlers(field, probe, problems);
     if let Some(action) = &probe.http_get {
-        http(&format!("{field}.httpGet"), action, problems);
+        http(&format!("{field}.httpGet"), action, ports, problems);
     }
     if let Some(action) = &probe.tcp_socket {
-        target(&format!("{field}.tcpSocket.port"), &action.port, problems);
+        target(&format!("{field}.tcpSocket.port"), &action.port, ports, problems);
+    }
+    if let Some(action) = &probe.exec {
+        exec(&format!("{field}.exec"), action, problems);
     }
     if let Some(action) = &probe.grpc {
-        tolerating(problems, "it makes no difference", |problems| {
-            port(problems, &format!("{field}.grpc.port"), action.port);
-        });
-    }
-    if probe.exec.as_ref().is_some_and(|exec| exec.command.as_ref().is_none_or(Vec::is_empty)) {
-        let field = format!("{field}.exec.command");
-        let what = format!("{field} is missing or empty");
-        problems.push(Problem::error(field, what, "it is what the probe runs", "write it"));
+        grpc(&format!("{field}.grpc"), action, problems);
     }
     numbers(field, probe, problems);
     if probe.termination_grace_period_seconds.is_some() {
@@ -55,8 +50,8 @@ fn handlers(field: &str, probe: &Probe, problems: &mut Vec<Problem>) {
     problems.push(Problem::error(field, what, why, format!("write one; until then {until_then}")));
 }
 
-fn http(field: &str, action: &HTTPGetAction, problems: &mut Vec<Problem>) {
-    target(&format!("{field}.port"), &action.port, problems);
+fn http(field: &str, action: &HTTPGetAction, ports: &[ContainerPort], problems: &mut Vec<Problem>) {
+    target(&format!("{field}.port"), &action.port, ports, problems);
     tolerating(problems, "it is HTTP", |problems| {
         one_of(problems, &format!("{field}.scheme"), action.scheme.as_deref(), &["HTTP", "HTTPS"]);
     });
@@ -79,18 +74,49 @@ fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Checks the port that is probed. The number of a port is no name of one.
-fn target(field: &str, port: &IntOrString, problems: &mut Vec<Problem>) {
-    if let IntOrString::String(text) = port
-        && let Ok(number) = text.parse::<u16>()
+/// Checks the port that is probed. A name is that of a port of the same container.
+fn target(field: &str, port: &IntOrString, ports: &[ContainerPort], problems: &mut Vec<Problem>) {
+    let before = problems.len();
+    tolerating(problems, "no probe can succeed, and the Pod is not ready", |problems| {
+        port_reference(problems, field, port);
+    });
+    if let IntOrString::String(name) = port
+        && problems.len() == before
+        && !ports.iter().any(|port| port.name.as_ref() == Some(name))
     {
-        problems.push(Problem::error(
+        problems.push(Problem::warning(
             field,
-            format!("{field} is {text:?}"),
-            "in quotes it is the name of a port, which has a letter",
-            format!("write {number} without quotes; until then it is taken for that"),
+            format!("{field} is {name}"),
+            "the container has no port of that name, so no probe can succeed, and the Pod is not ready",
+            "name one of its ports, or write a number",
         ));
     }
+}
+
+fn exec(field: &str, action: &ExecAction, problems: &mut Vec<Problem>) {
+    if action.command.as_ref().is_none_or(Vec::is_empty) {
+        let field = format!("{field}.command");
+        let what = format!("{field} is missing or empty");
+        problems.push(Problem::error(field, what, "it is what the probe runs", "write it"));
+    }
+    not_run(field, "run a command in a container", problems);
+}
+
+fn grpc(field: &str, action: &GRPCAction, problems: &mut Vec<Problem>) {
+    tolerating(problems, "it makes no difference", |problems| {
+        port(problems, &format!("{field}.port"), action.port);
+    });
+    not_run(field, "ask gRPC servers", problems);
+}
+
+/// Says that a probe is left to others.
+fn not_run(field: &str, does_not: &str, problems: &mut Vec<Problem>) {
+    problems.push(Problem::warning(
+        field,
+        format!("{field} has no effect"),
+        format!("svc-lb does not {does_not}"),
+        "write httpGet or tcpSocket; until then the Pod's status.conditions say whether it is ready",
+    ));
 }
 
 /// Checks times, in seconds, and thresholds. 0 stands for the default.

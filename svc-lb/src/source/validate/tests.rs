@@ -5,6 +5,7 @@ mod annotations;
 mod endpoint_slices;
 mod endpoints;
 mod good;
+mod limits;
 mod load_balancer;
 mod metadata;
 mod nodes;

@@ -57,7 +57,7 @@ pub struct Node {
     pub name: String,
     /// `--nodeport-addresses`, as Go prints a list.
     #[serde(rename = "nodePortAddresses", deserialize_with = "go_list")]
-    pub node_port_addresses: NodePortAddresses,
+    pub nodeport_addresses: NodePortAddresses,
     /// The service ranges of the cluster.
     #[serde(rename = "serviceCIDRs", deserialize_with = "comma_list")]
     pub service_cidrs: Vec<IpNet>,
@@ -354,7 +354,7 @@ pub mod tests {
     #[test]
     fn the_facts_of_a_node_are_read_as_go_writes_them() {
         let node = example(|_| {}).node;
-        assert_eq!(node.node_port_addresses.to_string(), "192.168.0.0/24,192.168.1.2/32");
+        assert_eq!(node.nodeport_addresses.to_string(), "192.168.0.0/24,192.168.1.2/32");
         assert_eq!(node.service_cidrs.len(), 2);
         assert_eq!(node.pod_cidr, Some("10.0.0.0/8".parse().expect("a range")));
         assert_eq!(example(|case| case["node"]["localPodCIDR"] = json!("")).node.pod_cidr, None);

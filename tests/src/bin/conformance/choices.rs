@@ -41,7 +41,7 @@ pub struct Choices {
 pub struct Choice {
     /// What it shows, in words.
     pub name: String,
-    endpoints: Option<Vec<Endpoint>>,
+    endpoints: Option<Vec<Candidate>>,
     expect: Expected,
     node_labels: Option<BTreeMap<String, String>>,
     node_name: String,
@@ -54,7 +54,8 @@ pub struct Choice {
 /// An endpoint; it has `address:port` and says everything.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Endpoint {
+#[expect(clippy::struct_excessive_bools, reason = "these are the conditions that there are")]
+struct Candidate {
     endpoint: SocketAddr,
     local: bool,
     ready: bool,
@@ -200,7 +201,7 @@ impl Choice {
     }
 }
 
-impl Endpoint {
+impl Candidate {
     fn manifest(&self, node: &str) -> Value {
         let hints = |names: &[String]| names.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>();
         json!({

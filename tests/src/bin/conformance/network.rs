@@ -3,7 +3,7 @@
 //! Each side is one namespace that has all addresses of its backends. Nothing else is there, and nothing leads
 //! further: no packet ever reaches the machine's own network.
 
-use crate::case::Case;
+use crate::case::{Case, Packet};
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 use std::{
@@ -117,7 +117,7 @@ impl<'a> Network<'a> {
     /// Starts the servers that the packets of a case may reach.
     fn serve(&mut self, case: &Case) -> Result<()> {
         let tcp = case.packets.iter().filter(|it| it.protocol().is_ok_and(|it| it == Protocol::Tcp));
-        let backends: BTreeSet<SocketAddr> = tcp.flat_map(|packet| packet.backends()).copied().collect();
+        let backends: BTreeSet<SocketAddr> = tcp.flat_map(Packet::backends).copied().collect();
         for backend in backends {
             let side = &self.sides[usize::from(case.is_local(backend))];
             let listen = || -> io::Result<TcpListener> {

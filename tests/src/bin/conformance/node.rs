@@ -78,7 +78,7 @@ impl Node<'_> {
         let joined = join(&reading.objects, &ranges, &Allocations::default());
         let options = compile::Options {
             node_name: case.node.name.clone(),
-            nodeport_addresses: case.node.node_port_addresses.clone(),
+            nodeport_addresses: case.node.nodeport_addresses.clone(),
             cluster_cidrs: case.node.pod_cidr.into_iter().collect(),
         };
         let roles = Roles::new(&[], &DEFAULT_POD_INTERFACES.map(str::to_owned))?;

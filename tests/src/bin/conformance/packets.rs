@@ -35,10 +35,13 @@ pub fn judge(cases: &[&Case]) -> Result<Vec<Vec<Judgement>>> {
         }
         Node::with(&flags, |node| {
             for (case, judgements) in played {
-                let mut stage = node.play(case).context("a case cannot be played")?;
+                let mut stage = node.play(case).context("the case cannot be played");
                 for (packet, judgement) in case.packets.iter().zip(judgements) {
                     if sends(case, packet) {
-                        let seen = judge_packet(&mut stage, case, packet, &pods, &flags);
+                        let seen = match &mut stage {
+                            Ok(stage) => judge_packet(stage, case, packet, &pods, &flags),
+                            Err(error) => Judgement::Wrong(format!("{error:#}")),
+                        };
                         *judgement = mem::replace(judgement, Judgement::Agree).and(seen);
                     }
                 }

@@ -96,7 +96,9 @@ mod tests {
         assert_eq!(differ().and(wrong()), wrong());
         assert_eq!(wrong().and(Judgement::Agree), wrong());
         let mut tally = Tally::default();
-        [Judgement::Agree, differ(), differ(), wrong()].iter().for_each(|it| tally.add(it));
+        for judgement in [Judgement::Agree, differ(), differ(), wrong()] {
+            tally.add(&judgement);
+        }
         assert_eq!(tally.to_string(), "1 agree, 2 differ by design, 1 wrong");
         assert!(tally.legend().starts_with("    2  --masquerade-all"));
         let mut all = tally.clone();

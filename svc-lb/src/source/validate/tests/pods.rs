@@ -151,55 +151,100 @@ fn a_probe_has_one_means() {
                  {exec: {command: [sh]}, grpc: {port: 80}}}]}\n",
                 STAYS,
                 "4:72: error: spec.containers[0].readinessProbe has exec and grpc: a probe has one of \
-                 httpGet, tcpSocket, exec and grpc; write one; until then none is run",
+                 httpGet, tcpSocket, exec and grpc; write one; until then none is run\n\
+                 4:89: warning: spec.containers[0].readinessProbe.exec has no effect: svc-lb does not \
+                 run a command in a container; write httpGet or tcpSocket; until then the Pod's \
+                 status.conditions say whether it is ready\n\
+                 4:112: warning: spec.containers[0].readinessProbe.grpc has no effect: svc-lb does not \
+                 ask gRPC servers; write httpGet or tcpSocket; until then the Pod's status.conditions \
+                 say whether it is ready",
             ),
         ],
     );
 }
 
 #[test]
-fn what_svc_lb_does_not_probe_is_checked_too() {
+fn what_svc_lb_does_not_run_is_told() {
     assert_findings(
         START,
         &[
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
+                 {exec: {command: [ls]}}}]}\n",
+                STAYS,
+                "4:89: warning: spec.containers[0].readinessProbe.exec has no effect: svc-lb does not \
+                 run a command in a container; write httpGet or tcpSocket; until then the Pod's \
+                 status.conditions say whether it is ready",
+            ),
+            (
+                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {exec: {}}}]}\n",
                 STAYS,
                 "4:89: error: spec.containers[0].readinessProbe.exec.command is missing or empty: it is \
-                 what the probe runs; write it",
+                 what the probe runs; write it\n\
+                 4:89: warning: spec.containers[0].readinessProbe.exec has no effect: svc-lb does not \
+                 run a command in a container; write httpGet or tcpSocket; until then the Pod's \
+                 status.conditions say whether it is ready",
+            ),
+            (
+                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
+                 {grpc: {port: 80}}}]}\n",
+                STAYS,
+                "4:89: warning: spec.containers[0].readinessProbe.grpc has no effect: svc-lb does not \
+                 ask gRPC servers; write httpGet or tcpSocket; until then the Pod's status.conditions \
+                 say whether it is ready",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {grpc: {port: 0}}}]}\n",
                 STAYS,
                 "4:102: error: spec.containers[0].readinessProbe.grpc.port is missing or 0: a port is a \
-                 number from 1 to 65535; write one of these numbers; until then it makes no difference",
+                 number from 1 to 65535; write one of these numbers; until then it makes no difference\n\
+                 4:89: warning: spec.containers[0].readinessProbe.grpc has no effect: svc-lb does not \
+                 ask gRPC servers; write httpGet or tcpSocket; until then the Pod's status.conditions \
+                 say whether it is ready",
             ),
         ],
     );
 }
 
 #[test]
-fn the_number_of_a_port_is_no_name() {
+fn a_probe_goes_to_a_port() {
     assert_findings(
         START,
         &[
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
-                 {tcpSocket: {port: \"80\"}}}]}\n",
+                 {tcpSocket: {port: 0}}}]}\n",
                 STAYS,
-                "4:107: error: spec.containers[0].readinessProbe.tcpSocket.port is \"80\": in quotes it \
-                 is the name of a port, which has a letter; write 80 without quotes; until then it is \
-                 taken for that",
+                "4:107: error: spec.containers[0].readinessProbe.tcpSocket.port is missing or 0: a port \
+                 is a number from 1 to 65535; write one of these numbers; until then no probe can \
+                 succeed, and the Pod is not ready",
+            ),
+            (
+                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
+                 {tcpSocket: {port: 65536}}}]}\n",
+                STAYS,
+                "4:107: error: spec.containers[0].readinessProbe.tcpSocket.port is 65536: a port is a \
+                 number from 1 to 65535; write one of these numbers; until then no probe can succeed, \
+                 and the Pod is not ready",
             ),
             (
                 "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
                  {httpGet: {port: \"80\"}}}]}\n",
                 STAYS,
-                "4:105: error: spec.containers[0].readinessProbe.httpGet.port is \"80\": in quotes it is \
-                 the name of a port, which has a letter; write 80 without quotes; until then it is taken \
-                 for that",
+                "4:105: error: spec.containers[0].readinessProbe.httpGet.port is \"80\": it is a number, \
+                 without quotes, or the name of a container's port: lower-case letters, digits and '-', \
+                 at most 15 of them, at least one a letter; write one of these; until then no probe can \
+                 succeed, and the Pod is not ready",
+            ),
+            (
+                "spec: {containers: [{name: a, ports: [{name: web, containerPort: 80}], readinessProbe: \
+                 {httpGet: {port: http}}}]}\n",
+                STAYS,
+                "4:105: warning: spec.containers[0].readinessProbe.httpGet.port is http: the container \
+                 has no port of that name, so no probe can succeed, and the Pod is not ready; name one \
+                 of its ports, or write a number",
             ),
         ],
     );
