@@ -228,7 +228,7 @@ pub enum Step {
 #[inline(always)]
 pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u32) -> Step {
     let (flow, before) = (found.flow(), found.state());
-    let seen_anew = found.last_seen() != now;
+    let seen_before = found.last_seen();
     found.set_last_seen(now);
     found.change_state(before, after);
     if after.is_closed() && !before.is_closed() {
@@ -248,13 +248,15 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
     };
     partner.change_state(before, after);
     // SCTP asks by itself whether its peer is there, after longer pauses.
-    let asks_for_backend = seen_anew && key.protocol == TCP && !flow.has(Flow::<A>::REPLY);
-    if asks_for_backend
-        && !found.has_its_backend()
-        && is_past(config::removed_backend_grace(), partner.last_seen(), now)
-    {
-        remove(key, flow);
-        return Step::Lost;
+    let asks_for_backend = seen_before != now && key.protocol == TCP && !flow.has(Flow::<A>::REPLY);
+    let is_unanswered = || is_past(0, partner.last_seen(), seen_before);
+    if asks_for_backend && !found.has_its_backend() && is_unanswered() {
+        if is_past(config::removed_backend_grace(), seen_before, now) {
+            remove(key, flow);
+            return Step::Lost;
+        }
+        // It stays at the first packet that was not answered: who was idle before is not silent yet.
+        found.set_last_seen(seen_before);
     }
     if found.unfinished && after.is_confirmed() {
         scratch.flow = *flow;

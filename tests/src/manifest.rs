@@ -25,6 +25,7 @@ pub struct Service {
     load_balancer: Option<Addresses>,
     external: Option<Addresses>,
     weight: u8,
+    hinted: bool,
 }
 
 /// An endpoint of a [`Service`].
@@ -57,6 +58,7 @@ impl Service {
             load_balancer: None,
             external: None,
             weight: 1,
+            hinted: false,
         }
     }
 
@@ -99,6 +101,12 @@ impl Service {
     /// The same Service whose endpoints at [`TARGET_PORT`] have a weight.
     pub fn weighing(mut self, weight: u8) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// The same Service whose endpoints are each for the node that it is on, as their slices hint.
+    pub fn hinting(mut self) -> Self {
+        self.hinted = true;
         self
     }
 
@@ -229,6 +237,11 @@ endpoints:
             );
             for backend in self.backends.iter().filter(|backend| backend.port == port) {
                 let Backend { name: host, node, .. } = backend;
+                let hints = if self.hinted {
+                    format!("hints: {{forNodes: [{{name: {node}}}]}}, ")
+                } else {
+                    String::new()
+                };
                 let address = backend.addresses.of(family);
                 let conditions = if backend.terminating {
                     "ready: false, serving: true, terminating: true"
@@ -237,7 +250,7 @@ endpoints:
                 };
                 let _ = writeln!(
                     text,
-                    "- {{addresses: [\"{address}\"], hostname: {host}, nodeName: {node}, conditions: {{{conditions}}}}}"
+                    "- {{addresses: [\"{address}\"], hostname: {host}, nodeName: {node}, {hints}conditions: {{{conditions}}}}}"
                 );
             }
         }

@@ -158,3 +158,44 @@ spec:
     }
     Ok(())
 }
+
+/// A Service with an address and an endpoint, with further metadata and lines of its spec.
+fn plain(metadata: &str, spec: &str) -> String {
+    format!(
+        "---
+apiVersion: v1
+kind: Service
+metadata: {{name: plain, {metadata}}}
+spec:
+  {spec}
+  ports: [{{port: 80}}]
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {{name: plain}}
+subsets: [{{addresses: [{{ip: 10.244.0.200}}], ports: [{{port: 80}}]}}]
+"
+    )
+}
+
+#[test]
+fn services_that_are_not_for_svc_lb_are_left_alone_and_shown() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let is_served = |served: &BTreeSet<Served>| served.iter().any(|service| service.name == "plain");
+    let listed = || Ok::<_, anyhow::Error>(String::from_utf8(rig.svc_lb(&["get", "services"])?.stdout)?);
+    let address = "clusterIP: 10.96.7.7";
+    for (metadata, spec, shown) in [
+        ("labels: {service.kubernetes.io/service-proxy-name: other}", address, None),
+        ("", "{type: ExternalName, externalName: example.org, clusterIP: 10.96.7.7}", Some("example.org")),
+        ("", "clusterIP: None", Some("headless")),
+    ] {
+        served_after(&rig, &plain("", address), |served| is_served(served).then_some(()))?;
+        let spec = spec.trim_matches(['{', '}']).replace(", ", "\n  ");
+        served_after(&rig, &plain(metadata, &spec), |served| (!is_served(served)).then_some(()))?;
+        match shown {
+            Some(word) => until("it is shown", SOON, || Ok(listed()?.contains(word).then_some(())))?,
+            None => assert!(!listed()?.contains("plain")),
+        }
+    }
+    Ok(())
+}

@@ -22,6 +22,7 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 with_and_without_xdp!(
     a_service_without_endpoints_refuses_clients_outside_at_once,
     a_cluster_ip_is_not_reachable_from_outside,
+    a_cluster_ip_is_reachable_from_outside_where_it_is_meant_to,
 );
 
 with_and_without_socket_lb!(
@@ -111,6 +112,21 @@ fn a_cluster_ip_is_not_reachable_from_outside(xdp: Xdp) -> Result<()> {
         assert_eq!(work.dropped_by(), [dropper], "{protocol} {family}");
         assert_eq!(work.drops(ClusterIpFromUplink), work.all_drops());
         assert_eq!((work.forwarded_by(), work.rejected_by()), (vec![], vec![]));
+    }
+    Ok(())
+}
+
+fn a_cluster_ip_is_reachable_from_outside_where_it_is_meant_to(xdp: Xdp) -> Result<()> {
+    let rig = Rig::routed().xdp(xdp).switch("--external-cluster-ips").start()?;
+    let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);
+    let (client, node) = (rig.client(), rig.node());
+    for (backend, seen) in [(&local, client), (&remote, node)] {
+        let service = Service::number(1).behind([backend]);
+        rig.apply(&[&service])?;
+        for (family, protocol) in KINDS {
+            let answer = client.dial(protocol, service.cluster_ip(family)).ask()?;
+            assert_eq!((answer.by.as_str(), answer.client.ip()), (backend.name(), seen.address(family)));
+        }
     }
     Ok(())
 }

@@ -142,6 +142,27 @@ fn under_the_internal_policy_local_a_cluster_ip_leads_to_local_endpoints_only() 
 }
 
 #[test]
+fn hints_for_this_node_choose_while_there_are_any() -> Result<()> {
+    let rig = Rig::routed().socket_lb(SocketLb::On).start()?;
+    let pod = rig.pod_outside_the_cgroup("pod")?;
+    let (local, one, two) = (rig.pod("local")?, rig.remote_pod("one")?, rig.remote_pod("two")?);
+    let service = Service::number(1).hinting();
+    let endpoints: [(&[&Host], &[&Host]); 2] =
+        [(&[&local, &one, &two], &[&local]), (&[&one, &two], &[&one, &two])];
+    for (all, chosen) in endpoints {
+        rig.apply(&[&service.behind(all.iter().copied())])?;
+        for (family, protocol) in KINDS {
+            let (cluster_ip, node_port) = (service.cluster_ip(family), rig.node_port(&service, family));
+            for (client, target) in [(&pod, cluster_ip), (rig.node(), cluster_ip), (rig.client(), node_port)]
+            {
+                assert_eq!(answering(client, protocol, target)?, names(chosen), "{target} {protocol}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_source_inside_the_cluster_is_inside_wherever_it_comes_in() -> Result<()> {
     let rig = Rig::routed().start()?;
     let (local, remote) = (rig.pod("local")?, rig.remote_pod("remote")?);

@@ -1,7 +1,7 @@
 //! New connections are shared out exactly, and a connection that stands stays where it is.
 
 use anyhow::Result;
-use std::io;
+use std::{io, time::Duration};
 use svc_lb::compile::Protocol;
 use svc_lb_common::counters::Program::{TcUplinkEgress, TcUplinkIngress, XdpUplink};
 use svc_lb_tests::{
@@ -112,7 +112,7 @@ fn a_udp_flow_to_a_removed_backend_chooses_anew_at_once(xdp: Xdp) -> Result<()> 
     for (family, _) in KINDS.into_iter().filter(|&(_, protocol)| protocol == Protocol::Udp) {
         rig.apply(&[&service.behind([&local])])?;
         let outside = rig.client().udp(rig.node_port(&service, family)).exchange()?;
-        let inside = pod.udp(service.cluster_ip(family)).exchange()?;
+        let inside = pod.udp(service.cluster_ip(family)).patience(Duration::from_secs(1)).exchange()?;
         for (backend, other) in [(&local, &remote), (&remote, &local)] {
             assert_eq!(outside.ask()?.by, backend.name());
             assert_eq!(inside.ask()?.by, backend.name());
@@ -123,6 +123,13 @@ fn a_udp_flow_to_a_removed_backend_chooses_anew_at_once(xdp: Xdp) -> Result<()> 
         for exchange in [&outside, &inside] {
             let error = exchange.ask().expect_err("no backend is left");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+        }
+        // The same sockets reach the first that comes, and nobody once the Service is gone.
+        rig.apply(&[&service.behind([&remote])])?;
+        assert_eq!((outside.ask()?.by, inside.ask()?.by), ("remote".to_owned(), "remote".to_owned()));
+        rig.apply(&[])?;
+        for exchange in [&outside, &inside] {
+            exchange.ask().expect_err("the Service is gone");
         }
     }
     Ok(())

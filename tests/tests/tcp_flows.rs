@@ -10,6 +10,7 @@ use std::{
 use svc_lb::compile::{Family, Protocol::Tcp};
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
+    conversation::Connection,
     frame::{Packet, Path},
     plan::FAMILIES,
     wait::SOON,
@@ -105,7 +106,14 @@ fn the_client_of_a_removed_backend_that_is_silent_is_reset_after_ten_seconds(xdp
     let rig = Rig::routed().xdp(xdp).start()?;
     let pod = rig.pod("pod")?;
     let backends = [rig.pod("local")?, rig.remote_pod("remote")?];
-    let service = Service::number(1).behind(&backends);
+    let there = rig.pod("there")?;
+    let service = Service::number(1);
+    rig.apply(&[&service.behind([&there])])?;
+    let mut idle = Vec::new();
+    for family in FAMILIES {
+        idle.push(pod.tcp(service.cluster_ip(family)).connect()?);
+    }
+    let service = service.behind(&backends);
     rig.apply(&[&service])?;
     let mut connections = Vec::new();
     for family in FAMILIES {
@@ -134,7 +142,8 @@ fn the_client_of_a_removed_backend_that_is_silent_is_reset_after_ten_seconds(xdp
             });
         }
     });
-    Ok(())
+    // Whom nobody asked for as long may still be there.
+    Ok(idle.iter_mut().try_for_each(Connection::echo)?)
 }
 
 fn a_stray_packet_to_a_node_port_is_left_to_the_node(xdp: Xdp) -> Result<()> {

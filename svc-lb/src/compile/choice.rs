@@ -15,7 +15,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Whether an endpoint is on this node.
-    pub(super) fn has(self, endpoint: &Endpoint) -> bool {
+    pub fn has(self, endpoint: &Endpoint) -> bool {
         endpoint.node.as_deref() == Some(self.node)
     }
 }

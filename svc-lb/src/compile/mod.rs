@@ -11,7 +11,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Place, lists};
 pub use health_check::HealthCheck;
 pub use node_addresses::{NodeAddresses, node_addresses};
 pub use reach::reach;

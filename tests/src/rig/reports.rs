@@ -58,8 +58,10 @@ impl Rig {
     /// What the agent serves, as `svc-lb get services` prints it.
     pub fn served(&self) -> Result<BTreeSet<Served>> {
         let services = self.json(&["get", "services"])?;
-        let services = services.as_array().context("no list of services")?.iter().map(Served::read);
-        services.collect::<Option<_>>().context("a service of a strange form")
+        let services = services.as_array().context("no list of services")?;
+        // A Service without any address is shown, and not served.
+        let served = services.iter().filter(|service| service["frontends"] != Value::Array(Vec::new()));
+        served.map(Served::read).collect::<Option<_>>().context("a service of a strange form")
     }
 
     /// What is wrong with the manifests, as `svc-lb status` says.

@@ -115,10 +115,12 @@ fn ports_of_health_checks_are_node_ports() {
         findings(&outside)
     );
 
-    let taken = format!("{LOCAL}  healthCheckNodePort: 30000\n  allocateLoadBalancerNodePorts: false\n");
-    let yaml = service("web", &taken) + &service("other", "  type: NodePort\n");
-    let both = joined_with(&yaml, &ranges(&["10.96.0.0/24"], 30000, 30001), &Allocations::default());
-    assert_eq!(find(&both.cluster, "other").ports[0].node_port, Some(30001));
+    for (taken, free) in [(30000, 30001), (30001, 30000)] {
+        let spec = format!("{LOCAL}  healthCheckNodePort: {taken}\n  allocateLoadBalancerNodePorts: false\n");
+        let yaml = service("web", &spec) + &service("other", "  type: NodePort\n");
+        let both = joined_with(&yaml, &ranges(&["10.96.0.0/24"], 30000, 30001), &Allocations::default());
+        assert_eq!(find(&both.cluster, "other").ports[0].node_port, Some(free));
+    }
 
     let none_left =
         joined_with(&service("web", LOCAL), &ranges(&["10.96.0.0/24"], 1, 1), &Allocations::default());

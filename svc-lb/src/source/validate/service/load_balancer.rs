@@ -27,7 +27,13 @@ pub fn validate(service: &Service, spec: &ServiceSpec, problems: &mut Vec<Proble
             "write another; what svc-lb does is the same for all",
         ));
     }
-    source_ranges(service, spec, is_load_balancer, problems);
+    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    let annotations = service.metadata.annotations.as_ref();
+    if !ranges.is_empty() {
+        source_ranges(ranges, is_load_balancer, problems);
+    } else if let Some(ranges) = annotations.and_then(|annotations| annotations.get(SOURCE_RANGES)) {
+        annotated_source_ranges(ranges, is_load_balancer, problems);
+    }
     if is_load_balancer && spec.load_balancer_ip.as_ref().is_some_and(|address| !address.is_empty()) {
         problems.push(Problem::warning(
             "spec.loadBalancerIP",
@@ -43,7 +49,7 @@ pub fn validate(service: &Service, spec: &ServiceSpec, problems: &mut Vec<Proble
             "status.loadBalancer.ingress",
             "the Service has addresses of a load balancer",
             format!("its type is {}", type_of(spec)),
-            "write type: LoadBalancer, or delete them",
+            "write type: LoadBalancer, or delete them; until then nobody answers there",
         ));
     }
     for (index, ingress) in ingress.into_iter().enumerate() {
@@ -61,25 +67,11 @@ fn only_for_load_balancers(spec: &ServiceSpec, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Checks who may use the addresses of the load balancer. A field without ranges is as good as none.
-fn source_ranges(service: &Service, spec: &ServiceSpec, is_load_balancer: bool, problems: &mut Vec<Problem>) {
-    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
-    let annotations = service.metadata.annotations.as_ref();
-    let of_old = annotations.and_then(|annotations| annotations.get(SOURCE_RANGES));
-    let annotation = format!("metadata.annotations.{SOURCE_RANGES}");
-    let field = if ranges.is_empty() { annotation.as_str() } else { "spec.loadBalancerSourceRanges" };
-    if ranges.is_empty() && of_old.is_none() {
-        return;
-    }
+/// Checks who may use the addresses of the load balancer.
+fn source_ranges(ranges: &[String], is_load_balancer: bool, problems: &mut Vec<Problem>) {
+    let field = "spec.loadBalancerSourceRanges";
     if !is_load_balancer {
         misplaced(problems, field, "only Services of type LoadBalancer have it");
-    } else if let Some(of_old) = of_old {
-        problems.push(Problem::warning(
-            &annotation,
-            format!("the annotation {SOURCE_RANGES} has no effect"),
-            "svc-lb, like kube-proxy, reads spec.loadBalancerSourceRanges",
-            format!("write loadBalancerSourceRanges: [{of_old}]"),
-        ));
     }
     for (index, text) in ranges.iter().enumerate() {
         let field = format!("{field}[{index}]");
@@ -88,10 +80,24 @@ fn source_ranges(service: &Service, spec: &ServiceSpec, is_load_balancer: bool, 
             range(problems, &field, format!("{field} is {text:?}"), text.trim());
         });
     }
-    let of_old = of_old.filter(|of_old| ranges.is_empty() && !of_old.trim().is_empty());
-    for text in of_old.into_iter().flat_map(|of_old| of_old.split(',')) {
+}
+
+/// Checks the annotation that said the same before there was the field.
+fn annotated_source_ranges(ranges: &str, is_load_balancer: bool, problems: &mut Vec<Problem>) {
+    let field = format!("metadata.annotations.{SOURCE_RANGES}");
+    if is_load_balancer {
+        problems.push(Problem::warning(
+            &field,
+            format!("the annotation {SOURCE_RANGES} has no effect"),
+            "svc-lb, like kube-proxy, reads spec.loadBalancerSourceRanges",
+            format!("write loadBalancerSourceRanges: [{ranges}]"),
+        ));
+    } else {
+        misplaced(problems, &field, "only Services of type LoadBalancer have it");
+    }
+    for text in ranges.split(',').filter(|_| !ranges.trim().is_empty()) {
         tolerating(problems, "it has no effect, as all of them", |problems| {
-            range(problems, &annotation, format!("a range of {SOURCE_RANGES} is {text:?}"), text.trim());
+            range(problems, &field, format!("a range of {SOURCE_RANGES} is {text:?}"), text.trim());
         });
     }
 }

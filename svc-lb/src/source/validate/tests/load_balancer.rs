@@ -31,7 +31,7 @@ fn others_have_none_of_it() {
                 "status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}\n",
                 STAYS,
                 "7:25: error: the Service has addresses of a load balancer: its type is ClusterIP; write \
-                 type: LoadBalancer, or delete them",
+                 type: LoadBalancer, or delete them; until then nobody answers there",
             ),
         ],
     );
