@@ -15,7 +15,7 @@ pub const WEIGHT: &str = "svc-lb.io/weight";
 const PREFIX: &str = "svc-lb.io/";
 
 /// What [`ALGORITHM`] may be.
-const ALGORITHMS: [(&str, Algorithm); 4] = [
+pub const ALGORITHMS: [(&str, Algorithm); 4] = [
     ("round-robin", Algorithm::RoundRobin),
     ("random", Algorithm::Random),
     ("maglev", Algorithm::Maglev),

@@ -6,6 +6,7 @@ mod interfaces;
 mod loads;
 mod lost_sockets;
 mod pins;
+mod selection;
 mod sweep;
 
 use super::{

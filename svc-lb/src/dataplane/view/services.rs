@@ -1,13 +1,14 @@
 //! Services, with what leads to them and where they lead.
 
 use crate::{
-    compile::{Algorithm, Family, ServicePort},
+    compile::{Family, ServicePort},
     dataplane::{
         element::{self, IN_CLUSTER, IN_LOCAL},
         maps::Maps,
         state::Contents,
         typed::MapError,
     },
+    source::annotations::ALGORITHMS,
 };
 use ipnet::IpNet;
 use serde::Serialize;
@@ -73,13 +74,8 @@ impl From<&service::Service> for Selection {
 
 /// An algorithm, as the annotation spells it.
 fn algorithm(number: u16) -> &'static str {
-    const NAMES: [(Algorithm, &str); 4] = [
-        (Algorithm::RoundRobin, "round-robin"),
-        (Algorithm::Random, "random"),
-        (Algorithm::Maglev, "maglev"),
-        (Algorithm::LeastConnections, "least-connections"),
-    ];
-    NAMES.iter().find(|(algorithm, _)| *algorithm as u16 == number).map_or("unknown", |(_, name)| name)
+    let mut names = ALGORITHMS.into_iter();
+    names.find(|(_, algorithm)| *algorithm as u16 == number).map_or("unknown", |(name, _)| name)
 }
 
 /// A traffic policy: which endpoints a connection may get.
