@@ -108,6 +108,10 @@ fn a_cluster_ip_is_that_of_one_service_and_of_the_range() {
     let (_, output) =
         check(manifests(&[("a.yaml", &text)]).path(), &["--service-cluster-ip-range", "10.0.0.0/8"]);
     assert!(!output.contains("no address of the service range"), "{output}");
+    let outside = service("c", "clusterIP: 10.1.0.1, ports: [{port: 80}]");
+    let (code, output) =
+        check(manifests(&[("a.yaml", &outside)]).path(), &["--service-cluster-ip-range", "10.96.0.0/16"]);
+    assert!(code == Some(1) && output.contains("error: spec.clusterIP is 10.1.0.1"), "{output}");
 }
 
 #[test]

@@ -85,7 +85,8 @@ pub struct ServicesOptions {
     /// Where pods' addresses come from; no range of ClusterIPs may meet it.
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub cluster_cidr: Vec<IpNet>,
-    /// What ClusterIPs come from [default: 10.96.0.0/12, for those that a manifest leaves out].
+    /// What ClusterIPs come from [default: 10.96.0.0/12, for those that a manifest leaves out]. If given, at
+    /// most one of each family: what is sent to an address there that no Service has is dropped.
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub service_cluster_ip_range: Vec<IpNet>,
     /// What nodePorts come from.

@@ -22,8 +22,8 @@ pub struct CheckArgs {
     /// Files, and directories of .yaml, .yml and .json files
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
-    /// Ranges that ClusterIPs are from, at most one a family
-    #[arg(long, value_name = "CIDR,…", value_delimiter = ',', default_value = "10.96.0.0/12")]
+    /// What ClusterIPs come from [default: 10.96.0.0/12; then a ClusterIP from elsewhere is no error].
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub service_cluster_ip_range: Vec<IpNet>,
     /// Ports that node ports are from
     #[arg(long, value_name = "FIRST-LAST", value_parser = port_range, default_value = "30000-32767")]
@@ -45,10 +45,7 @@ pub fn check(args: &CheckArgs) -> io::Result<ExitCode> {
 
 /// The findings, by their place, and the summary.
 fn report(args: &CheckArgs) -> (Vec<Finding>, String) {
-    let ranges = Ranges {
-        cluster_ips: args.service_cluster_ip_range.clone(),
-        node_ports: args.service_node_port_range,
-    };
+    let ranges = Ranges::given(&args.service_cluster_ip_range, args.service_node_port_range);
     let reading = FileSource::new(args.paths.clone()).read();
     let joined = cluster::join(&reading.objects, &ranges, &Allocations::default());
     let compiled = compile(&joined.cluster, &Facts::default(), &compile::Options::default());
@@ -96,11 +93,10 @@ mod tests {
     use std::fs;
 
     fn report_of(paths: &[PathBuf]) -> (Vec<String>, String) {
-        let Ranges { cluster_ips, node_ports } = Ranges::default();
         let (findings, summary) = report(&CheckArgs {
             paths: paths.to_vec(),
-            service_cluster_ip_range: cluster_ips,
-            service_node_port_range: node_ports,
+            service_cluster_ip_range: Vec::new(),
+            service_node_port_range: Ranges::default().node_ports,
         });
         (findings.iter().map(ToString::to_string).collect(), summary)
     }

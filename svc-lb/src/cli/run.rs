@@ -296,12 +296,8 @@ fn dataplane_options(flags: &Run) -> dataplane::Options {
 
 fn agent_options(flags: &Run, roles: Roles, cgroup: Result<PathBuf, String>) -> io::Result<Options> {
     let services = &flags.services_options;
-    let mut ranges = Ranges { node_ports: services.service_node_port_range, ..Ranges::default() };
-    if !services.service_cluster_ip_range.is_empty() {
-        ranges.cluster_ips.clone_from(&services.service_cluster_ip_range);
-    }
     Ok(Options {
-        ranges,
+        ranges: Ranges::given(&services.service_cluster_ip_range, services.service_node_port_range),
         cluster_cidrs: services.cluster_cidr.clone(),
         compile: compile::Options {
             node_name: node_name(flags.hostname_override.as_deref())?,

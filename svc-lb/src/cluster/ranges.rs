@@ -10,6 +10,9 @@ use svc_lb_common::snat::PortRange;
 pub struct Ranges {
     /// Where ClusterIPs are given from. The family of the first is that of a Service that names none.
     pub cluster_ips: Vec<IpNet>,
+    /// Whether somebody said that all ClusterIPs are from there: else one that is not may come from a cluster
+    /// with other ranges.
+    pub cluster_ips_are_known: bool,
     /// Where node ports are given from, and where all of them must be.
     pub node_ports: PortRange,
 }
@@ -19,12 +22,21 @@ impl Default for Ranges {
     fn default() -> Self {
         Self {
             cluster_ips: vec![IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12))],
+            cluster_ips_are_known: false,
             node_ports: PortRange { first: 30000, last: 32767 },
         }
     }
 }
 
 impl Ranges {
+    /// Those that flags give; the default ones where there is none for ClusterIPs.
+    pub fn given(cluster_ips: &[IpNet], node_ports: PortRange) -> Self {
+        if cluster_ips.is_empty() {
+            return Self { node_ports, ..Self::default() };
+        }
+        Self { cluster_ips: cluster_ips.to_vec(), cluster_ips_are_known: true, node_ports }
+    }
+
     /// The family of a Service that names none.
     pub fn first_family(&self) -> Family {
         self.cluster_ips.first().map_or(Family::V4, |range| Family::of(range.addr()))

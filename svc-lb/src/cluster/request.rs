@@ -124,19 +124,27 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The ClusterIPs that the manifest gives. One outside of the ranges is served too: it may come from a
-/// cluster with other ranges.
+/// The ClusterIPs that the manifest gives. One outside of the ranges is served too: nobody else is asked for
+/// it.
 fn cluster_ips(spec: &ServiceSpec, ranges: &Ranges, problems: &mut Vec<Problem>) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for (field, text) in given_cluster_ips(spec) {
         let Some(address) = parse_address(text) else { continue };
         if !ranges.holds(address) {
-            problems.push(Problem::warning(
-                &field,
-                format!("{field} is {address}"),
-                format!("that is no address of the service range {}", list(&ranges.cluster_ips)),
-                "it is served all the same; give the cluster's range by --service-cluster-ip-range",
-            ));
+            let what = format!("{field} is {address}");
+            let why = format!("that is no address of the service range {}", list(&ranges.cluster_ips));
+            problems.push(if ranges.cluster_ips_are_known {
+                Problem::error(
+                    &field,
+                    what,
+                    why,
+                    "give one of these, or leave it out to get one; until then it is served all the same",
+                )
+            } else {
+                let mend =
+                    "it is served all the same; give the cluster's range by --service-cluster-ip-range";
+                Problem::warning(&field, what, why, mend)
+            });
         }
         addresses.push(address);
     }

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use svc_lb_common::snat::PortRange;
 
 fn ranges(cluster_ips: &[&str], first: u16, last: u16) -> Ranges {
-    let cluster_ips = cluster_ips.iter().map(|range| range.parse().expect("a range")).collect();
-    Ranges { cluster_ips, node_ports: PortRange { first, last } }
+    let cluster_ips: Vec<_> = cluster_ips.iter().map(|range| range.parse().expect("a range")).collect();
+    Ranges::given(&cluster_ips, PortRange { first, last })
 }
 
 /// A Service with one port 80 and these further lines of its spec.

@@ -74,7 +74,7 @@ impl Node<'_> {
     pub fn play<'a>(&'a mut self, case: &Case) -> Result<Stage<'a>> {
         let network = Network::build(self.namespace, case)?;
         let reading = read_text("case.json", &case.manifest());
-        let ranges = Ranges { cluster_ips: case.node.service_cidrs.clone(), node_ports: NODE_PORTS };
+        let ranges = Ranges::given(&case.node.service_cidrs, NODE_PORTS);
         let joined = join(&reading.objects, &ranges, &Allocations::default());
         let options = compile::Options {
             node_name: case.node.name.clone(),
