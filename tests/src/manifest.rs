@@ -2,7 +2,7 @@
 
 use crate::{
     host::Host,
-    plan::{Addresses, FAMILIES, KINDS},
+    plan::{Addresses, FAMILIES, KINDS, NODES},
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, fmt::Write, net::SocketAddr};
@@ -140,6 +140,8 @@ impl Service {
 
     /// What an agent serves that knows this Service and has NodePorts at these addresses.
     pub fn served_at(&self, nodes: &[Addresses]) -> Vec<Served> {
+        let near: Vec<&Backend> = self.backends.iter().filter(|backend| backend.node == NODES[0]).collect();
+        let backends = if self.hinted && !near.is_empty() { near } else { self.backends.iter().collect() };
         let port = |(family, protocol)| {
             let node_ports = nodes.iter().map(|node| (node.of(family), self.node_port()).into());
             let others = [self.load_balancer, self.external].into_iter().flatten();
@@ -149,11 +151,7 @@ impl Service {
                 protocol,
                 family,
                 frontends: node_ports.chain([self.cluster_ip(family)]).chain(others).collect(),
-                backends: self
-                    .backends
-                    .iter()
-                    .map(|its| (its.addresses.of(family), its.port).into())
-                    .collect(),
+                backends: backends.iter().map(|its| (its.addresses.of(family), its.port).into()).collect(),
             }
         };
         let sctp = FAMILIES.map(|family| (family, Protocol::Sctp)).into_iter().filter(|_| self.sctp);

@@ -187,7 +187,7 @@ fn services_that_are_not_for_svc_lb_are_left_alone_and_shown() -> Result<()> {
     for (metadata, spec, shown) in [
         ("labels: {service.kubernetes.io/service-proxy-name: other}", address, None),
         ("", "{type: ExternalName, externalName: example.org, clusterIP: 10.96.7.7}", Some("example.org")),
-        ("", "clusterIP: None", Some("headless")),
+        ("", "clusterIP: None", Some("None")),
     ] {
         served_after(&rig, &plain("", address), |served| is_served(served).then_some(()))?;
         let spec = spec.trim_matches(['{', '}']).replace(", ", "\n  ");
