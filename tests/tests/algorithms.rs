@@ -5,8 +5,9 @@ use nix::sys::signal::Signal;
 use std::{
     collections::BTreeMap,
     io::ErrorKind::{ConnectionRefused, ConnectionReset},
+    net::SocketAddr,
 };
-use svc_lb::compile::Protocol;
+use svc_lb::compile::{Family, Protocol};
 use svc_lb_tests::{
     Host, Rig, Service, SocketLb,
     conversation::{Connection, Standing},
@@ -18,6 +19,13 @@ fn balanced_by(algorithm: &str) -> Service {
     Service::number(1).annotated("svc-lb.io/algorithm", algorithm)
 }
 
+/// Clients of every kind, each with a frontend that is for it: one outside, a pod whose packets are
+/// translated, and the node, whose sockets are balanced.
+fn everyone<'a>(rig: &'a Rig, pod: &'a Host, service: &Service, family: Family) -> [(&'a Host, SocketAddr); 3] {
+    let (node_port, cluster_ip) = (rig.node_port(service, family), service.cluster_ip(family));
+    [(rig.client(), node_port), (pod, cluster_ip), (rig.node(), cluster_ip)]
+}
+
 #[test]
 fn random_reaches_every_backend_in_no_order() -> Result<()> {
     let rig = Rig::routed().socket_lb(SocketLb::On).start()?;
@@ -26,14 +34,10 @@ fn random_reaches_every_backend_in_no_order() -> Result<()> {
     let service = balanced_by("random").behind([&one, &two, &three]);
     rig.apply(&[&service])?;
     for (family, protocol) in KINDS {
-        for (client, target) in [
-            (rig.client(), rig.node_port(&service, family)),
-            (&pod, service.cluster_ip(family)),
-            (rig.node(), service.cluster_ip(family)),
-        ] {
-            // One backend has 50 of 150 on average: 20 less are as likely as one in ten thousand.
+        for (client, target) in everyone(&rig, &pod, &service, family) {
+            // One backend has 50 of 150 on average: 30 less are as likely as one in ten million.
             let tally = client.dial(protocol, target).times(150)?;
-            ensure!(tally.0.len() == 3 && tally.0.values().all(|&count| count >= 25), "{target}: {tally}");
+            ensure!(tally.0.len() == 3 && tally.0.values().all(|&count| count > 20), "{target}: {tally}");
         }
     }
     Ok(())
@@ -48,11 +52,7 @@ fn weights_are_shares() -> Result<()> {
     light.serve(8081)?;
     rig.apply(&[&service])?;
     for (family, protocol) in KINDS {
-        for (client, target) in [
-            (rig.client(), rig.node_port(&service, family)),
-            (&pod, service.cluster_ip(family)),
-            (rig.node(), service.cluster_ip(family)),
-        ] {
+        for (client, target) in everyone(&rig, &pod, &service, family) {
             let tally = client.dial(protocol, target).times(40)?;
             assert_eq!(tally, [("heavy", 30), ("light", 10)], "{target}");
         }
@@ -76,32 +76,29 @@ fn least_connections_fills_those_that_have_fewest() -> Result<()> {
     let (full, empty) = (rig.pod("full")?, rig.pod("empty")?);
     let service = balanced_by("least-connections");
     for family in FAMILIES {
-        let clients = [
-            (rig.client(), rig.node_port(&service, family)),
-            (&pod, service.cluster_ip(family)),
-            (rig.node(), service.cluster_ip(family)),
-        ];
+        let clients = everyone(&rig, &pod, &service, family);
         rig.apply(&[&service.behind([&full])])?;
         let begin = |client: &Host, target| Standing::begin(client, Protocol::Tcp, target);
         let mut standing = Vec::new();
         for (client, target) in clients.into_iter().cycle().take(30) {
             standing.push(begin(client, target)?);
         }
-        // Of two slots that are both the full one's, one in four pairs, the full one is taken.
+        // One in four pairs of slots is twice the full one's: it takes some sixty to fill the other.
         rig.apply(&[&service.behind([&full, &empty])])?;
-        for (client, target) in clients.into_iter().cycle().take(60) {
+        for (client, target) in clients.into_iter().cycle().take(150) {
             standing.push(begin(client, target)?);
         }
         let counts = by_backend(&standing);
-        ensure!(counts.values().all(|count| (37..=53).contains(count)), "{family}: {counts:?}");
+        ensure!(counts.values().all(|count| (80..=100).contains(count)), "{family}: {counts:?}");
         // What is closed counts no more: the other is the full one now.
         standing.retain(|connection| connection.backend() == "empty");
         let open = standing.len();
-        for (client, target) in clients.into_iter().cycle().take(30) {
+        for (client, target) in clients.into_iter().cycle().take(60) {
             standing.push(begin(client, target)?);
         }
         let new = by_backend(&standing[open..]);
-        ensure!(new.get("full").is_some_and(|&count| count >= 18), "{family}: {new:?}");
+        // 45 on average: 15 less are as likely as one in a hundred thousand.
+        ensure!(new.get("full").is_some_and(|&count| count > 30), "{family}: {new:?}");
     }
     Ok(())
 }
