@@ -21,7 +21,12 @@ fn balanced_by(algorithm: &str) -> Service {
 
 /// Clients of every kind, each with a frontend that is for it: one outside, a pod whose packets are
 /// translated, and the node, whose sockets are balanced.
-fn everyone<'a>(rig: &'a Rig, pod: &'a Host, service: &Service, family: Family) -> [(&'a Host, SocketAddr); 3] {
+fn everyone<'a>(
+    rig: &'a Rig,
+    pod: &'a Host,
+    service: &Service,
+    family: Family,
+) -> [(&'a Host, SocketAddr); 3] {
     let (node_port, cluster_ip) = (rig.node_port(service, family), service.cluster_ip(family));
     [(rig.client(), node_port), (pod, cluster_ip), (rig.node(), cluster_ip)]
 }

@@ -90,13 +90,7 @@ fn node(object: &Object<api::Node>) -> Node {
     });
     Node {
         addresses: internal.filter_map(|address| parse_address(&address.address)).collect(),
-        zone: zone(&object.value).map(str::to_owned),
+        zone: labels::zone(&object.value).map(str::to_owned),
         pod_cidrs: pod_cidrs.filter_map(|range| parse_cidr(range)).collect(),
     }
-}
-
-/// The zone that a Node is in.
-pub(super) fn zone(node: &api::Node) -> Option<&str> {
-    let zone = node.metadata.labels.as_ref()?.get(labels::ZONE)?;
-    Some(zone.as_str()).filter(|zone| !zone.is_empty())
 }

@@ -1,7 +1,7 @@
 //! Endpoints computed from Pods, as the EndpointSlice controller does.
 
-use super::{join::zone, model::Endpoint, request::RequestedPort, weights};
-use crate::source::{Family, Objects, Protocol, annotations, parse_address};
+use super::{model::Endpoint, request::RequestedPort, weights};
+use crate::source::{Family, Objects, Protocol, annotations, labels, parse_address};
 use k8s_openapi::{
     api::core::v1::{Pod, PodStatus, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -37,8 +37,10 @@ impl<'a> Pods<'a> {
                 by_label.entry(key).or_default().push(&*pod.value);
             }
         }
-        let zones =
-            objects.nodes.iter().filter_map(|(name, node)| Some((name.name.as_str(), zone(&node.value)?)));
+        let zones = objects
+            .nodes
+            .iter()
+            .filter_map(|(name, node)| Some((name.name.as_str(), labels::zone(&node.value)?)));
         Self { by_label, zones: zones.collect() }
     }
 

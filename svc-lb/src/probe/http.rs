@@ -1,7 +1,7 @@
 //! A page by HTTP/1.1, as kubelet asks for it.
 
 use super::{
-    attempt::{connect, reason},
+    connection::{connect, reason},
     spec::{Request, Target},
     tls,
 };

@@ -9,12 +9,13 @@
 //! - `tally`: results → readiness, by thresholds
 //! - `watch`: which Pods are probed, and what is known of them; pure, as the two above
 //! - `schedule`: when a probe is due; pure
-//! - `runner`: runs probes; `attempt`, `http`, `tls`: one probe, once
+//! - `runner`: runs probes; `attempt`, `http`, `tls`, `connection`: one probe, once
 //!
 //! They are run as kubelet runs them, from the node's network namespace. What the probes find is written
 //! into the Pods' Ready condition, as kubelet does, so that nothing after it knows of probes.
 
 mod attempt;
+mod connection;
 mod http;
 mod probes;
 mod runner;

@@ -29,7 +29,7 @@ static CONNECTOR: LazyLock<TlsConnector> = LazyLock::new(|| {
 /// Speaks TLS on a connection to a host, an address or a name.
 pub async fn handshake(host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-    CONNECTOR.connect(name, stream).await.map_err(|error| super::attempt::reason(&error))
+    CONNECTOR.connect(name, stream).await.map_err(|error| super::connection::reason(&error))
 }
 
 /// Takes every certificate, those that are not even well-formed too, and so every signature by its key.

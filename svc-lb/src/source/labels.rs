@@ -1,7 +1,9 @@
 //! Labels with a meaning of their own.
 
 use k8s_openapi::{
-    Metadata, api::discovery::v1::EndpointSlice, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    Metadata,
+    api::{core::v1::Node, discovery::v1::EndpointSlice},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
 /// On an EndpointSlice: the name of its Service.
@@ -14,7 +16,7 @@ pub const SERVICE_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 pub const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// On a Node: the zone that it is in.
-pub const ZONE: &str = "topology.kubernetes.io/zone";
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// Whether an object carries a label, with whatever value.
 pub fn has(object: &impl Metadata<Ty = ObjectMeta>, label: &str) -> bool {
@@ -24,4 +26,10 @@ pub fn has(object: &impl Metadata<Ty = ObjectMeta>, label: &str) -> bool {
 /// The name of the Service that a slice belongs to.
 pub fn service_name(slice: &EndpointSlice) -> Option<&str> {
     slice.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str)
+}
+
+/// The zone that a Node is in.
+pub fn zone(node: &Node) -> Option<&str> {
+    let zone = node.metadata.labels.as_ref()?.get(ZONE)?;
+    Some(zone.as_str()).filter(|zone| !zone.is_empty())
 }
