@@ -238,12 +238,16 @@ fn entry(
     }
 }
 
-/// The first address of each family, or the default's.
-fn pair(addresses: &[IpAddr], default: AddressPair) -> AddressPair {
-    AddressPair {
-        v4: addresses.iter().copied().find_map(Ipv4::from_ip).unwrap_or(default.v4),
-        v6: addresses.iter().copied().find_map(Ipv6::from_ip).unwrap_or(default.v6),
-    }
+/// One address of each family: the node's if it is among these, else the first, else the node's.
+fn pair(addresses: &[IpAddr], node: AddressPair) -> AddressPair {
+    AddressPair { v4: one_of(addresses, node.v4), v6: one_of(addresses, node.v6) }
+}
+
+/// Others know the node by its own address, and the kernel lists those of IPv6 by the last that came.
+fn one_of<A: Address>(addresses: &[IpAddr], node: A) -> A {
+    let mut own = addresses.iter().copied().filter_map(A::from_ip);
+    let first = own.clone().next().unwrap_or(node);
+    if own.any(|address| address == node) { node } else { first }
 }
 
 #[cfg(test)]
@@ -266,6 +270,9 @@ mod tests {
         assert_eq!((entry.index, entry.master, entry.mtu), (7, 7, 1450));
         assert_eq!(entry.addresses.v4.to_ip().to_string(), "192.0.2.1");
         assert_eq!(entry.addresses.v6.to_ip().to_string(), "2001:db8:1::7");
+        let addresses = ["2001:db8:1::9", "2001:db8::1", "192.0.2.7"].map(|it| it.parse().unwrap());
+        assert_eq!(pair(&addresses, node).v6.to_ip().to_string(), "2001:db8::1");
+        assert_eq!(pair(&addresses, node).v4.to_ip().to_string(), "192.0.2.7");
         assert_eq!(bytemuck::bytes_of(&entry.mac), [2, 0, 0, 0, 0, 9]);
         assert!(entry.has(Interface::UPLINK) && entry.has(Interface::XDP) && !entry.has(Interface::POD));
     }
