@@ -42,8 +42,9 @@ pub fn draft<A: Family>(
     Ok(&scratch.flow)
 }
 
-/// The state of a flow that was there before, and is found again.
-const CONTINUED: u32 = State::REPLIED | State::ESTABLISHED;
+/// The state of a flow that was there before, and is found again: its backend has answered. That the client
+/// is there too its next packet shows; one that was made up would be kept for a day else.
+const CONTINUED: u32 = State::REPLIED;
 
 /// The draft of the flow of what is for no frontend: all that it may get is another source port.
 #[inline(always)]
