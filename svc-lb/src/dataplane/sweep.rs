@@ -133,9 +133,8 @@ impl Expiry {
         let mut swept = Swept { read: entries.len(), ..Swept::default() };
         for (key, flow) in entries {
             if self.is_past(&key, &flow) {
-                let deleted = self.expire(maps, table, &key)?;
-                swept.deleted += deleted;
-                if deleted > 0 {
+                if let Some(deleted) = self.expire(maps, table, &key)? {
+                    swept.deleted += deleted;
                     continue;
                 }
             } else if self.uses_next_hop(&flow) {
@@ -146,29 +145,33 @@ impl Expiry {
         Ok(swept)
     }
 
-    /// Deletes an entry and its partner, unless one of them has been seen in time; how many were
-    /// deleted. Both are read again at the last moment, because a program may have just replaced them.
+    /// Deletes an entry and its partner, unless one of them has been seen in time: then `None`. Else how many
+    /// were deleted, which is none where the entry has gone already, as its partner came first. Both are
+    /// read again at the last moment, because a program may have just replaced them.
     fn expire<A: FamilyNames>(
         &self,
         maps: &FamilyMaps<A>,
         table: &HashMap<FlowKey<A>, Flow<A>>,
         key: &FlowKey<A>,
-    ) -> Result<usize, MapError> {
-        let Some(flow) = table.get(key)?.filter(|flow| self.is_past(key, flow)) else { return Ok(0) };
+    ) -> Result<Option<usize>, MapError> {
+        let Some(flow) = table.get(key)? else { return Ok(Some(0)) };
+        if !self.is_past(key, &flow) {
+            return Ok(None);
+        }
         let partner_key = flow.partner_key(key.protocol);
         let mut with_partner = None;
         for table in [&maps.flows, &maps.new_flows] {
             let partner = table.get(&partner_key)?;
             let Some(partner) = partner.filter(|it| it.partner_key(key.protocol) == *key) else { continue };
             if !self.is_past(&partner_key, &partner) {
-                return Ok(0);
+                return Ok(None);
             }
             with_partner = Some(table);
         }
         table.delete(&[*key])?;
-        let Some(table) = with_partner else { return Ok(1) };
+        let Some(table) = with_partner else { return Ok(Some(1)) };
         table.delete(&[partner_key])?;
-        Ok(2)
+        Ok(Some(2))
     }
 
     /// Whether a packet was sent to the next hop that an entry remembers.
