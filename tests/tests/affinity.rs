@@ -1,7 +1,11 @@
 //! `sessionAffinity: ClientIP`: a client keeps its backend.
 
-use anyhow::{Result, ensure};
-use std::net::SocketAddr;
+use anyhow::{Context, Result, ensure};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use svc_lb::compile::Protocol;
 use svc_lb_tests::{
     Host, Rig, Service, SocketLb, Xdp,
@@ -67,7 +71,7 @@ fn a_client_has_one_backend_by_all_frontends_and_over_a_restart() -> Result<()> 
         }
     }
     let backends = kept.iter().map(|(.., backend)| backend);
-    assert_eq!(backends.collect::<std::collections::BTreeSet<_>>().len(), 3, "clients are spread");
+    assert_eq!(backends.collect::<BTreeSet<_>>().len(), 3, "clients are spread");
     rig.stop_agent(nix::sys::signal::Signal::SIGKILL)?;
     rig.start_agent()?;
     for (client, protocol, target, backend) in kept {
@@ -77,22 +81,78 @@ fn a_client_has_one_backend_by_all_frontends_and_over_a_restart() -> Result<()> 
 }
 
 #[test]
-fn a_client_that_was_long_away_chooses_anew() -> Result<()> {
+fn a_client_keeps_its_backend_while_it_comes_back_in_time() -> Result<()> {
+    const TIMEOUT: u32 = 3;
     let rig = Rig::routed().socket_lb(SocketLb::On).start()?;
     let pod = rig.pod_outside_the_cgroup("pod")?;
-    let (one, two) = (rig.pod("one")?, rig.pod("two")?);
-    let service = sticky(1).behind([&one, &two]);
+    let (one, two, three) = (rig.pod("one")?, rig.pod("two")?, rig.pod("three")?);
+    let service = sticky(TIMEOUT).behind([&one, &two, &three]);
     rig.apply(&[&service])?;
+    let mut kept = Vec::new();
     for (family, protocol) in KINDS {
         for client in [&pod, rig.node()] {
-            let target = service.cluster_ip(family);
-            let kept = the_one(client, protocol, target)?;
-            // Each question keeps the backend for longer: it must be silent for a while before the next.
-            until("another backend", SOON * 4, || {
-                std::thread::sleep(std::time::Duration::from_millis(2100));
-                Ok((client.dial(protocol, target).ask()?.by != kept).then_some(()))
-            })?;
+            let dial = client.dial(protocol, service.cluster_ip(family));
+            let backend = dial.ask()?.by;
+            kept.push((dial, backend));
         }
     }
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2 * u64::from(TIMEOUT)) {
+        for (dial, backend) in &kept {
+            assert_eq!(dial.ask()?.by, *backend, "{dial:?}");
+        }
+    }
+    // Whoever is away for longer gets the next one.
+    until("other backends", SOON * 4, || {
+        until("a long silence", SOON, || Ok((silence(&rig)? > u64::from(TIMEOUT)).then_some(())))?;
+        for (dial, backend) in std::mem::take(&mut kept) {
+            if dial.ask()?.by == backend {
+                kept.push((dial, backend));
+            }
+        }
+        Ok(kept.is_empty().then_some(()))
+    })
+}
+
+/// For how many seconds no client has opened a connection.
+fn silence(rig: &Rig) -> Result<u64> {
+    let affinity = rig.json(&["get", "affinity"])?;
+    let ages = affinity.as_array().context("no list")?.iter().map(|it| it["age"].as_u64());
+    ages.min().flatten().context("no clients")
+}
+
+#[test]
+fn a_client_does_not_get_what_has_the_number_of_its_old_backend_now() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let (pod, one, two, stranger) = (rig.pod("pod")?, rig.pod("one")?, rig.pod("two")?, rig.pod("stranger")?);
+    let service = sticky(3600).behind([&one]);
+    rig.apply(&[&service])?;
+    for (family, protocol) in KINDS {
+        assert_eq!(the_one(&pod, protocol, service.cluster_ip(family))?, "one");
+    }
+    let old = numbers(&rig, &service)?;
+    let (service, other) = (service.behind([&two]), Service::number(2).behind([&stranger]));
+    until("its backends get the old numbers", SOON, || {
+        rig.apply(&[&service])?;
+        rig.apply(&[&service, &other])?;
+        Ok((numbers(&rig, &other)? == old).then_some(()))
+    })?;
+    for (family, protocol) in KINDS {
+        assert_eq!(the_one(&pod, protocol, service.cluster_ip(family))?, "two", "{protocol} {family}");
+    }
     Ok(())
+}
+
+/// The families and numbers of a Service's backends in the maps.
+fn numbers(rig: &Rig, service: &Service) -> Result<BTreeSet<(String, u64)>> {
+    let services = rig.json(&["get", "services"])?;
+    let ports = services.as_array().context("no list")?.iter().filter(|it| it["name"] == service.name());
+    let mut numbers = BTreeSet::new();
+    for port in ports {
+        for backend in port["backends"].as_array().context("no backends")? {
+            let number = backend["index"].as_u64().context("no index")?;
+            numbers.insert((port["family"].to_string(), number));
+        }
+    }
+    Ok(numbers)
 }

@@ -12,8 +12,12 @@ use svc_lb_common::counters::{
     Program::{TcPodIngress, TcUplinkIngress, XdpUplink},
 };
 use svc_lb_tests::{
-    Host, Rig, Service, SocketLb, Xdp, finishers::connecting, plan::KINDS, with_and_without_socket_lb,
-    with_and_without_xdp,
+    Host, Rig, Service, SocketLb, Xdp,
+    finishers::connecting,
+    manifest::PORT,
+    plan::{FAMILIES, KINDS},
+    wait::{SOON, until},
+    with_and_without_socket_lb, with_and_without_xdp,
 };
 
 /// What "in milliseconds" may be on a busy machine. TCP sends its second SYN after twice that time.
@@ -102,18 +106,35 @@ fn a_cluster_ip_is_not_reachable_from_outside(xdp: Xdp) -> Result<()> {
         Xdp::Native => XdpUplink,
         _ => TcUplinkIngress,
     };
-    for (family, protocol) in KINDS {
-        let work = rig.work_of(|| {
-            let dial = rig.client().dial(protocol, service.cluster_ip(family));
-            let error = dial.patience(Duration::from_millis(300)).ask().expect_err("it must not answer");
-            assert!([TimedOut, WouldBlock].contains(&error.kind()), "{protocol} {family}: {error}");
-            Ok(())
-        })?;
-        assert_eq!(work.dropped_by(), [dropper], "{protocol} {family}");
-        assert_eq!(work.drops(ClusterIpFromUplink), work.all_drops());
-        assert_eq!((work.forwarded_by(), work.rejected_by()), (vec![], vec![]));
-    }
-    Ok(())
+    let outside = |family, protocol, port| {
+        let target = SocketAddr::new(service.cluster_ip(family).ip(), port);
+        let dial = rig.client().dial(protocol, target).patience(Duration::from_millis(300));
+        dial.ask().expect_err("it must not answer").kind()
+    };
+    let assert_closed = || -> Result<()> {
+        for (family, protocol) in KINDS {
+            let work = rig.work_of(|| {
+                let error = outside(family, protocol, PORT);
+                assert!([TimedOut, WouldBlock].contains(&error), "{protocol} {family}: {error}");
+                Ok(())
+            })?;
+            assert_eq!(work.dropped_by(), [dropper], "{protocol} {family}");
+            assert_eq!(work.drops(ClusterIpFromUplink), work.all_drops());
+            assert_eq!((work.forwarded_by(), work.rejected_by()), (vec![], vec![]));
+        }
+        Ok(())
+    };
+    assert_closed()?;
+    // Another port of the address may be open to everyone.
+    let [v4, v6] = FAMILIES.map(|family| service.cluster_ip(family).ip());
+    let open = format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: open}}, spec: {{ipFamilyPolicy: RequireDualStack,
+          externalIPs: [{v4}, \"{v6}\"], ports: [{{port: 81}}]}}}}"
+    );
+    rig.write_file("open.yaml", &open)?;
+    let is_open = |family| outside(family, Protocol::Tcp, 81) == ConnectionRefused;
+    until("another port is open", SOON, || Ok(FAMILIES.into_iter().all(is_open).then_some(())))?;
+    assert_closed()
 }
 
 fn a_cluster_ip_is_reachable_from_outside_where_it_is_meant_to(xdp: Xdp) -> Result<()> {

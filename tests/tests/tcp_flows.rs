@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use std::{
-    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::{ConnectionReset, WouldBlock},
     net::SocketAddr,
     thread,
     time::{Duration, Instant},
@@ -109,9 +109,11 @@ fn the_client_of_a_removed_backend_that_is_silent_is_reset_after_ten_seconds(xdp
     let there = rig.pod("there")?;
     let service = Service::number(1);
     rig.apply(&[&service.behind([&there])])?;
-    let mut idle = Vec::new();
+    let (mut idle, mut slow) = (Vec::new(), Vec::new());
     for family in FAMILIES {
-        idle.push(pod.tcp(service.cluster_ip(family)).connect()?);
+        let dial = pod.tcp(service.cluster_ip(family));
+        idle.push(dial.connect()?);
+        slow.push(dial.patience(Duration::from_secs(3)).connect()?);
     }
     let service = service.behind(&backends);
     rig.apply(&[&service])?;
@@ -142,8 +144,18 @@ fn the_client_of_a_removed_backend_that_is_silent_is_reset_after_ten_seconds(xdp
             });
         }
     });
-    // Whom nobody asked for as long may still be there.
-    Ok(idle.iter_mut().try_for_each(Connection::echo)?)
+    // Whom nobody asked for as long may still be there, and take a while to answer.
+    idle.iter_mut().try_for_each(Connection::echo)?;
+    there.fall_silent()?;
+    thread::scope(|scope| {
+        for connection in &mut slow {
+            scope.spawn(move || {
+                let error = connection.echo().expect_err("the backend is silent");
+                assert_eq!(error.kind(), WouldBlock, "{error}");
+            });
+        }
+    });
+    Ok(())
 }
 
 fn a_stray_packet_to_a_node_port_is_left_to_the_node(xdp: Xdp) -> Result<()> {

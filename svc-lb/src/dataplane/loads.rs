@@ -66,6 +66,17 @@ fn counted(state: &State) -> impl Iterator<Item = Counted> {
     })
 }
 
+impl Maps {
+    /// How many open connections a backend has, as programs see it.
+    pub fn open_connections(&self, family: Family, index: u32) -> Result<i32, MapError> {
+        let BackendLoad { flows, sockets } = match family {
+            Family::V4 => self.v4.backend_loads.get(index),
+            Family::V6 => self.v6.backend_loads.get(index),
+        }?;
+        Ok(flows.saturating_add(sockets))
+    }
+}
+
 impl<A: FamilyNames> FamilyMaps<A> {
     fn correct_load(&self, index: u32, flows: i32, keep_sockets: bool) -> Result<(), MapError> {
         let held = self.backend_loads.get(index)?;

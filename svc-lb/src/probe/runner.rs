@@ -122,3 +122,29 @@ async fn gather(mut results: mpsc::Receiver<Outcome>, outcomes: mpsc::Sender<Vec
         time::sleep(GATHER).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_is_told_at_once_and_hundreds_in_a_few_batches() {
+        let (results, gathered) = mpsc::channel(WAITING);
+        let (sender, mut outcomes) = mpsc::channel(1);
+        tokio::spawn(gather(gathered, sender));
+        tokio::spawn(async move {
+            for job in 0..500 {
+                results.send(Outcome { job, result: Ok(()) }).await.expect("somebody gathers");
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let (start, mut results, mut batches) = (time::Instant::now(), 0, 0);
+        while let Some(several) = outcomes.recv().await {
+            assert!(batches > 0 || start.elapsed() < GATHER);
+            results += several.len();
+            batches += 1;
+        }
+        assert_eq!(results, 500);
+        assert!(batches <= 30, "{batches} batches");
+    }
+}

@@ -34,7 +34,7 @@ pub fn rows(services: Vec<Service>) -> Vec<BackendRow> {
 pub fn table(rows: &[BackendRow], wide: bool) -> Table {
     let mut header = vec!["SERVICE", "PROTOCOL", "BACKEND", "LISTS"];
     if wide {
-        header.extend(["INDEX", "GENERATION", "SERVICE-ID"]);
+        header.extend(["OPEN", "INDEX", "GENERATION", "SERVICE-ID"]);
     }
     let mut table = Table::new(&header);
     for BackendRow { backend, protocol, service, service_id } in rows {
@@ -47,6 +47,7 @@ pub fn table(rows: &[BackendRow], wide: bool) -> Table {
         let endpoint = SocketAddr::new(backend.address, backend.port).to_string();
         let mut cells = vec![service.clone(), protocol.clone(), endpoint, sources.to_owned()];
         if wide {
+            cells.push(backend.open_connections.map(|open| open.to_string()).unwrap_or_default());
             cells.extend([backend.index, backend.generation, *service_id].map(|number| number.to_string()));
         }
         table.row(cells);
@@ -76,7 +77,7 @@ default/web:http   TCP        10.244.0.3:80   draining
         assert_eq!(
             serde_json::to_value(&rows(vec![web()])[1]).unwrap(),
             json!({"address": "10.244.0.2", "port": 80, "index": 1, "generation": 1, "cluster": true,
-                   "local": false, "draining": false, "protocol": "TCP", "service": "default/web:http", "service_id": 1})
+                   "local": false, "draining": false, "open_connections": 7, "protocol": "TCP", "service": "default/web:http", "service_id": 1})
         );
     }
 }

@@ -5,7 +5,16 @@ use crate::dataplane::view::{Backend, Counters, Frontend, Kind, Policy, Selectio
 fn backend(last: u8, local: bool) -> Backend {
     let index = u32::from(last) - 1;
     let address = [10, 244, 0, last].into();
-    Backend { address, port: 80, index, generation: 1, cluster: true, local, draining: false }
+    Backend {
+        address,
+        port: 80,
+        index,
+        generation: 1,
+        cluster: true,
+        local,
+        draining: false,
+        open_connections: Some(7),
+    }
 }
 
 pub fn web() -> Service {

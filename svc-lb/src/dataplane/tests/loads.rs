@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compile::{Algorithm, Family, Tables},
-    dataplane::{Dataplane, view::View},
+    dataplane::{Dataplane, loads::OpenFlows, view::View},
 };
 use std::path::Path;
 use svc_lb_common::{
@@ -83,9 +83,12 @@ fn only_what_is_balanced_by_open_connections_is_corrected() {
         sweep(&mut dataplane);
         assert_eq!(dataplane.maps.v4.backend_loads.get(index).expect("a load").flows, 7);
         dataplane.sync(&tables(Algorithm::LeastConnections)).expect("a sync");
+        let load = |dataplane: &Dataplane| dataplane.maps.v4.backend_loads.get(index).expect("a load");
+        let state = dataplane.state.as_ref().expect("there was a sync");
+        OpenFlows::default().write(&dataplane.maps, state, true).expect("loads");
+        assert_eq!(load(&dataplane), BackendLoad { flows: 0, sockets: 3 }, "only programs know the sockets");
         sweep(&mut dataplane);
-        let load = dataplane.maps.v4.backend_loads.get(index).expect("a load");
-        assert_eq!(load, BackendLoad::default(), "no program counts sockets here");
+        assert_eq!(load(&dataplane), BackendLoad::default(), "no program counts sockets here");
     });
 }
 

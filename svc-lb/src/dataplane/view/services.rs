@@ -1,7 +1,7 @@
 //! Services, with what leads to them and where they lead.
 
 use crate::{
-    compile::{Family, ServicePort},
+    compile::{Algorithm, Family, ServicePort},
     dataplane::{
         element::{self, IN_CLUSTER, IN_LOCAL},
         maps::Maps,
@@ -190,6 +190,8 @@ pub struct Backend {
     pub local: bool,
     /// Whether no new connection gets it, and those that it has go on.
     pub draining: bool,
+    /// How many connections it has open, where that decides who gets the next one.
+    pub open_connections: Option<i32>,
 }
 
 /// What was counted, over all processors. Bytes are those from the IP header on.
@@ -269,6 +271,13 @@ pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
     names.sort_unstable();
     let services = names.into_iter().map(|(name, id)| {
         let frontends = frontends.remove(&id).unwrap_or_default();
+        let mut backends = backends.remove(&(name.family, id)).unwrap_or_default();
+        let service = contents.services.get(&id);
+        if service.is_some_and(|it| it.algorithm == Algorithm::LeastConnections as u16) {
+            for backend in &mut backends {
+                backend.open_connections = Some(maps.open_connections(name.family, backend.index)?);
+            }
+        }
         Ok(Service {
             id,
             namespace: name.namespace.clone(),
@@ -277,10 +286,10 @@ pub fn read(maps: &Maps) -> Result<Vec<Service>, MapError> {
             protocol: name.protocol.to_string(),
             family: name.family.to_string(),
             kind: kind(&frontends),
-            selection: contents.services.get(&id).map(Selection::from).unwrap_or_default(),
+            selection: service.map(Selection::from).unwrap_or_default(),
             source_ranges: source_ranges.remove(&id).unwrap_or_default(),
             frontends,
-            backends: backends.remove(&(name.family, id)).unwrap_or_default(),
+            backends,
             counters: maps.counters.sum(id)?.into(),
         })
     });
@@ -335,5 +344,6 @@ fn backend(index: u32, found: &element::Backend) -> Backend {
         cluster: found.has(IN_CLUSTER),
         local: found.has(IN_LOCAL),
         draining: !found.has(IN_CLUSTER | IN_LOCAL),
+        open_connections: None,
     }
 }
