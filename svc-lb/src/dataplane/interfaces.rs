@@ -12,7 +12,7 @@ use crate::{
 use aya::Ebpf;
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 use svc_lb_common::{
-    address::{Address, AddressPair, Ipv4, Ipv6},
+    address::{Address, AddressPair},
     counters::Program,
     interface::{Interface, Settings},
 };
