@@ -290,6 +290,7 @@ mod tests {
             format!("the healthCheckNodePort of Service ns/web does not answer at 127.0.0.1:{port}: ");
         assert!(problems.len() == 1 && problems[0].starts_with(&expected), "{problems:?}");
         drop(taken);
+        await_end(port).await;
         checks.mend();
         assert_eq!(checks.problems().count(), 0);
         assert_eq!(status(port).await.expect("an answer"), "200");
