@@ -11,7 +11,7 @@ use std::{
 };
 use svc_lb::compile::{Family, Protocol};
 use svc_lb_tests::{
-    Rig, Service, SocketLb,
+    Host, Rig, Service, SocketLb,
     conversation::{Connection, Standing},
     manifest::TARGET_PORT,
     plan::{FAMILIES, KINDS},
