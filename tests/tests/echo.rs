@@ -32,6 +32,8 @@ fn virtual_addresses_answer_pings() -> Result<()> {
             assert_eq!(work.echoed_by(), [program], "{} {address}", client.name());
             assert_eq!(work.all_drops(), 0);
         }
+        let work = rig.work_of(|| ping(rig.client().namespace(), rig.node().address(family)))?;
+        assert!(work.is_empty(), "the node answers for what it has itself: {work:?}");
         let work = rig.work_of(|| {
             ping(rig.client().namespace(), cluster_ip).expect_err("a ClusterIP is for the cluster only");
             Ok(())
