@@ -25,3 +25,33 @@ pub enum Exception {
     /// It goes no further.
     Drop(DropReason),
 }
+
+impl Exception {
+    /// What may come of a choice, as a number: a function that the verifier follows by itself gives nothing
+    /// else. 0: no exception.
+    #[inline(always)]
+    pub fn code(outcome: Result<(), Self>) -> u32 {
+        match outcome {
+            Ok(()) => 0,
+            Err(Self::Reject) => 1,
+            Err(Self::Drop(reason)) => FIRST_REASON + reason as u32,
+            Err(_) => 2,
+        }
+    }
+
+    /// The opposite of [`Self::code`].
+    #[inline(always)]
+    pub fn of_code(code: u32) -> Result<(), Self> {
+        match code {
+            0 => Ok(()),
+            1 => Err(Self::Reject),
+            _ => match DropReason::ALL.get(code.wrapping_sub(FIRST_REASON) as usize) {
+                Some(reason) => Err(Self::Drop(*reason)),
+                None => Err(Self::NotOurs),
+            },
+        }
+    }
+}
+
+/// The code of the first reason for a drop.
+const FIRST_REASON: u32 = 3;

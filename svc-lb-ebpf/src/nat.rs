@@ -22,11 +22,7 @@ use svc_lb_common::{
 
 /// The draft of a first packet's flow to a backend: the client keeps its address and port.
 #[inline(always)]
-pub fn draft<A: Family>(
-    headers: &Headers<A>,
-    choice: &Choice<A>,
-    now: u32,
-) -> Result<&'static Flow<A>, Exception> {
+pub fn draft<A: Family>(headers: &Headers<A>, choice: &Choice<A>, now: u32) -> Result<(), Exception> {
     let Selected { index, backend } = choice.selected;
     let scratch = maps::scratch::<A>().ok_or(Exception::NotOurs)?;
     scratch.flow = Flow {
@@ -39,7 +35,13 @@ pub fn draft<A: Family>(
         flags: if choice.counted { Flow::<A>::COUNTED } else { 0 },
         ..Flow::default()
     };
-    Ok(&scratch.flow)
+    Ok(())
+}
+
+/// The flow that was drafted last.
+#[inline(always)]
+pub fn drafted<A: Family>() -> Result<&'static Flow<A>, Exception> {
+    maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs)
 }
 
 /// The state of a flow that was there before, and is found again: its backend has answered. That the client

@@ -71,9 +71,10 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
             (flow::refresh(&found, headers, now)?, way)
         }
         None if is_ingress(hook) => {
-            let flow = match admit(headers, hook, now) {
+            let flow = match A::admit(now) {
+                Ok(()) => nat::drafted()?,
                 Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
-                outcome => outcome?,
+                Err(exception) => return Err(exception),
             };
             let hop = first_hop(packet, hook, headers, flow);
             let flow = nat::open(hook, hop, now)?;
@@ -226,10 +227,11 @@ impl<A: Family> Client<A> for Sender<'_, A> {
     }
 }
 
-/// Chooses the backend of a first packet, if it is for a frontend: the draft of its flow.
-#[inline(never)]
-fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'static Flow<A>, Exception> {
-    let FlowKey { tuple, protocol, .. } = &headers.key;
+/// Chooses the backend of the first packet whose headers were parsed, if it is for a frontend, and drafts its
+/// flow.
+#[inline(always)]
+pub fn admit<A: Family>(headers: &Headers<A>, now: u32) -> Result<(), Exception> {
+    let FlowKey { tuple, protocol, hook } = &headers.key;
     let request = Request {
         address: tuple.destination,
         port: tuple.destination_port,
@@ -237,7 +239,7 @@ fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'stat
         opening: headers.is_opening(),
         continuing: headers.is_continuing(),
     };
-    let client = Sender { tuple, is_outside: matches!(hook, Hook::UplinkIngress) };
+    let client = Sender { tuple, is_outside: *hook == Hook::UplinkIngress as u16 };
     nat::draft(headers, &choice::choose(&request, &client, now)?, now)
 }
 

@@ -7,10 +7,12 @@
 //! for a key of a map, so the packet's key comes from where its headers are.
 
 use crate::{
+    exception::Exception,
     flow::{self, Found, Step},
     maps,
     nat::{self, Opened},
     packet::Family,
+    pipeline,
 };
 use svc_lb_common::{
     address::{Ipv4, Ipv6},
@@ -35,16 +37,24 @@ pub trait Stages: Family {
     /// [`flow::advance`].
     fn advance(entry: *mut Flow<Self>, unfinished: u32, after: u32, now: u32) -> Step;
 
+    /// [`pipeline::admit`], of the packet whose headers were parsed.
+    fn admit(now: u32) -> Result<(), Exception>;
+
     /// [`nat::make`].
     fn make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened;
 }
 
 macro_rules! stages {
-    ($family:ty, $advance:ident, $make:ident) => {
+    ($family:ty, $advance:ident, $admit:ident, $make:ident) => {
         impl Stages for $family {
             #[inline(always)]
             fn advance(entry: *mut Flow<Self>, unfinished: u32, after: u32, now: u32) -> Step {
                 $advance(entry, unfinished, after, now)
+            }
+
+            #[inline(always)]
+            fn admit(now: u32) -> Result<(), Exception> {
+                Exception::of_code($admit(now))
             }
 
             #[inline(always)]
@@ -66,6 +76,15 @@ macro_rules! stages {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
+        extern "C" fn $admit(now: u32) -> u32 {
+            match maps::headers::<$family>() {
+                Some(headers) => Exception::code(pipeline::admit(headers, now)),
+                None => Exception::code(Err(Exception::NotOurs)),
+            }
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
         extern "C" fn $make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened {
             match maps::headers::<$family>() {
                 Some(headers) => nat::make(&headers.key, from_pod != 0, has_next_hop != 0, now),
@@ -75,5 +94,5 @@ macro_rules! stages {
     };
 }
 
-stages!(Ipv4, advance_v4, make_v4);
-stages!(Ipv6, advance_v6, make_v6);
+stages!(Ipv4, advance_v4, admit_v4, make_v4);
+stages!(Ipv6, advance_v6, admit_v6, make_v6);
