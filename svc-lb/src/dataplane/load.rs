@@ -35,15 +35,10 @@ const LOG_WIDTH: usize = 200;
 /// The kernel's name of the one kind of iterator that there is a program for.
 const SOCKET_ITERATOR: &str = "bpf_sk_storage_map";
 
-/// The programs that are loaded at once. The others are for links that few nodes have, or for sockets, which
-/// may be off: they are loaded where they are first attached.
-const AT_START: [Program; 5] = [
-    Program::XdpUplink,
-    Program::TcUplinkIngress,
-    Program::TcUplinkEgress,
-    Program::TcPodIngress,
-    Program::TcPodEgress,
-];
+/// The programs that are loaded at once. The others are for links that not every node has, or may be off, as
+/// XDP and those for sockets: they are loaded where they are first attached.
+const AT_START: [Program; 4] =
+    [Program::TcUplinkIngress, Program::TcUplinkEgress, Program::TcPodIngress, Program::TcPodEgress];
 
 /// Makes or adopts the maps, and loads the programs that every node needs.
 pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
