@@ -7,6 +7,12 @@ pub enum Unit {
     Nanoseconds,
     /// Microseconds: the fewer the better.
     Microseconds,
+    /// Milliseconds: the fewer the better.
+    Milliseconds,
+    /// Megabytes, of a million bytes: the fewer the better.
+    Megabytes,
+    /// How often something happens: the less the better.
+    Count,
     /// Gigabits a second: the more the better.
     GigabitsPerSecond,
     /// Connections a second: the more the better.
@@ -19,13 +25,16 @@ impl Unit {
         match self {
             Self::Nanoseconds => "ns",
             Self::Microseconds => "µs",
+            Self::Milliseconds => "ms",
+            Self::Megabytes => "MB",
+            Self::Count => "",
             Self::GigabitsPerSecond => "Gbit/s",
             Self::ConnectionsPerSecond => "conn/s",
         }
     }
 
-    const fn is_duration(self) -> bool {
-        matches!(self, Self::Nanoseconds | Self::Microseconds)
+    const fn is_rate(self) -> bool {
+        matches!(self, Self::GigabitsPerSecond | Self::ConnectionsPerSecond)
     }
 }
 
@@ -43,15 +52,14 @@ pub struct Measurement {
     pub comparisons: Vec<Comparison>,
 }
 
-/// How a measurement compares with its reference.
+/// How a measurement compares with its reference, or with a limit of its own.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// The reference's name.
+    /// The reference's name; empty for an [`Amount::Alone`].
     pub with: String,
     /// By how much they differ.
     pub amount: Amount,
-    /// How far the amount may go, if that matters: a [`Amount::Speed`] of no less, a [`Amount::More`] of no
-    /// more.
+    /// How far the amount may go, if that matters: a [`Amount::Speed`] of no less, any other of no more.
     pub target: Option<f64>,
 }
 
@@ -62,6 +70,10 @@ pub enum Amount {
     Speed(f64),
     /// How many units it takes more.
     More(f64),
+    /// How often it takes the reference.
+    Times(f64),
+    /// What it takes, compared with nothing.
+    Alone(f64),
 }
 
 impl Measurement {
@@ -72,8 +84,8 @@ impl Measurement {
 
     /// The same, compared with how fast another is; with a target, if it must reach a part of that.
     pub fn speed_of(mut self, reference: &Self, at_least: Option<f64>) -> Self {
-        let duration = self.unit.is_duration();
-        let ratio = |(own, its): (&f64, &f64)| if duration { its / own } else { own / its };
+        let rate = self.unit.is_rate();
+        let ratio = |(own, its): (&f64, &f64)| if rate { own / its } else { its / own };
         let amount = Amount::Speed(median(self.values.iter().zip(&reference.values).map(ratio)));
         self.compare(reference, amount, at_least);
         self
@@ -84,6 +96,21 @@ impl Measurement {
         let difference = |(own, its): (&f64, &f64)| own - its;
         let amount = Amount::More(median(self.values.iter().zip(&reference.values).map(difference)));
         self.compare(reference, amount, at_most);
+        self
+    }
+
+    /// The same, compared with how often it takes another; with a target, if it may not take it more often.
+    pub fn times_of(mut self, reference: &Self, at_most: Option<f64>) -> Self {
+        let ratio = |(own, its): (&f64, &f64)| own / its;
+        let amount = Amount::Times(median(self.values.iter().zip(&reference.values).map(ratio)));
+        self.compare(reference, amount, at_most);
+        self
+    }
+
+    /// The same, with a target of its own that it may not exceed, in its unit.
+    pub fn at_most(mut self, target: f64) -> Self {
+        let amount = Amount::Alone(self.median());
+        self.comparisons.push(Comparison { with: String::new(), amount, target: Some(target) });
         self
     }
 
@@ -109,7 +136,7 @@ impl Comparison {
         let target = self.target?;
         Some(match self.amount {
             Amount::Speed(speed) => speed >= target,
-            Amount::More(more) => more <= target,
+            Amount::More(amount) | Amount::Times(amount) | Amount::Alone(amount) => amount <= target,
         })
     }
 }
@@ -161,5 +188,9 @@ mod tests {
         assert_eq!(own.comparisons[0].is_met(), None);
         assert_eq!(own.comparisons[1].amount, Amount::More(10.0));
         assert_eq!(own.comparisons[1].is_met(), Some(false));
+        let own = own.times_of(&reference, Some(2.0)).at_most(19.0);
+        assert_eq!(own.comparisons[2].amount, Amount::Times(2.0));
+        assert_eq!(own.comparisons[2].is_met(), Some(true));
+        assert_eq!(own.comparisons[3].is_met(), Some(false), "20 is more than 19");
     }
 }

@@ -86,6 +86,8 @@ fn in_words(comparison: &Comparison, unit: &str) -> [String; 3] {
         Amount::More(more) => {
             (format!("{with} {more:+.0} {unit}"), target.map(|most| format!("≤ {most:+} {unit}")))
         }
+        Amount::Times(times) => (format!("{times:.3} × {with}"), target.map(|most| format!("≤ {most}"))),
+        Amount::Alone(_) => (String::new(), target.map(|most| format!("≤ {most} {unit}"))),
     };
     let met = comparison.is_met().map(|met| if met { "met" } else { "MISSED" });
     [amount, target.unwrap_or_default(), met.unwrap_or_default().to_owned()]
