@@ -3,7 +3,10 @@
 //! Each flow is two entries, one a direction, each found by the packet as it arrives and holding its
 //! finished rewrite. Either entry is enough to rebuild the other: [`Flow::partner`].
 
-use crate::address::{Address, Ipv4, Ipv6, Tuple};
+use crate::{
+    address::{Address, Ipv4, Ipv6, Tuple},
+    snat::Need,
+};
 use bytemuck::{Pod, Zeroable};
 
 /// IP protocol number of TCP.
@@ -187,6 +190,9 @@ impl State {
     pub const RST_FORWARD: u32 = 1 << 4;
     /// TCP, SCTP: the backend sent RST, and nothing since.
     pub const RST_REPLY: u32 = 1 << 5;
+    /// TCP: the backend sent FIN before the client did. It is the backend then that remembers the connection
+    /// for a while (TIME-WAIT, RFC 9293), and may not take another one with the same addresses and ports.
+    pub const BACKEND_WAITS: u32 = 1 << 6;
 
     /// Whether a bit is set.
     #[inline(always)]
@@ -215,6 +221,9 @@ impl State {
             state &= !rst;
         }
         if flags.has(TcpFlags::FIN) {
+            if reply && !self.has(Self::FIN_FORWARD) {
+                state |= Self::BACKEND_WAITS;
+            }
             state |= fin;
         }
         Self(state)
@@ -225,6 +234,17 @@ impl State {
     pub const fn is_closed(self) -> bool {
         let both = Self::FIN_FORWARD | Self::FIN_REPLY;
         self.has(Self::RST_FORWARD | Self::RST_REPLY) || self.0 & both == both
+    }
+
+    /// Whether the flow gives up the port that its backend knows it by, for a new flow that needs it so much.
+    #[inline(always)]
+    pub const fn yields_port(self, protocol: u16, need: Need) -> bool {
+        let remembered = self.has(Self::BACKEND_WAITS) && !self.has(Self::RST_FORWARD | Self::RST_REPLY);
+        match need {
+            Need::OneOfMany => self.is_closed() && !remembered,
+            Need::OneOfFew => self.is_closed(),
+            Need::Any => self.is_closed() || self.is_dispensable(protocol),
+        }
     }
 
     /// What the flow's timeout depends on.
@@ -528,6 +548,23 @@ mod tests {
             })
             .collect();
         assert_eq!(states, [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn a_port_that_the_backend_remembers_is_given_up_only_in_need() {
+        let handshake = [(FORWARD, SYN), (REPLY, SYN_ACK), (FORWARD, ACK)];
+        let closed_by = |first, second| after(&[&handshake[..], &[first, second]].concat());
+        let by_client = closed_by((FORWARD, FIN), (REPLY, FIN));
+        let by_backend = closed_by((REPLY, FIN), (FORWARD, FIN));
+        let reset = by_backend.after(TCP, REPLY, RST);
+        let yields = |state: State| {
+            [Need::OneOfMany, Need::OneOfFew, Need::Any].map(|need| state.yields_port(TCP, need))
+        };
+        assert_eq!(yields(by_client), [true, true, true]);
+        assert_eq!(yields(by_backend), [false, true, true]);
+        assert_eq!(yields(reset), [true, true, true], "a reset ends TIME-WAIT");
+        assert_eq!(yields(after(&[(FORWARD, SYN)])), [false, false, true]);
+        assert_eq!(yields(after(&handshake)), [false, false, false]);
     }
 
     #[test]

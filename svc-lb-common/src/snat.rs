@@ -5,6 +5,50 @@ use core::fmt;
 /// How many ports are tried before the flow is refused.
 pub const ATTEMPTS: u32 = 32;
 
+/// How many of them are tried while there may be better ones.
+const SPARING_ATTEMPTS: u32 = 8;
+
+/// The attempts of a round: the client's own port, then those of the range.
+const ROUND: u32 = 1 + ATTEMPTS;
+const SPARING_ROUND: u32 = 1 + SPARING_ATTEMPTS;
+
+/// How much a new flow needs the port that it tries, and what must make way for it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// There are others to try: a closed flow, unless its backend still remembers it.
+    OneOfMany,
+    /// Some were tried: any closed flow.
+    OneOfFew,
+    /// All were tried: a handshake too that nobody finished.
+    Any,
+}
+
+/// One attempt of a search for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which port: 0 is the client's own, then come the candidates of the range.
+    pub port: u32,
+    /// How much it is needed.
+    pub need: Need,
+}
+
+impl Attempt {
+    /// How many there are.
+    pub const COUNT: u32 = SPARING_ROUND + 2 * ROUND;
+
+    /// The attempt with a number below [`Self::COUNT`].
+    #[inline(always)]
+    pub const fn number(number: u32) -> Self {
+        if number < SPARING_ROUND {
+            Self { port: number, need: Need::OneOfMany }
+        } else if number < SPARING_ROUND + ROUND {
+            Self { port: number - SPARING_ROUND, need: Need::OneOfFew }
+        } else {
+            Self { port: number - SPARING_ROUND - ROUND, need: Need::Any }
+        }
+    }
+}
+
 /// The ports of `--snat-port-range`, in the host's byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
@@ -65,6 +109,17 @@ mod tests {
     };
     use core::net::Ipv4Addr;
     use proptest::prelude::*;
+    extern crate std;
+    use std::vec::Vec;
+
+    #[test]
+    fn every_port_is_tried_for_every_need() {
+        let attempts: Vec<_> = (0..Attempt::COUNT).map(Attempt::number).collect();
+        let ports = |need| attempts.iter().filter(|it| it.need == need).map(|it| it.port).collect::<Vec<_>>();
+        assert_eq!(ports(Need::OneOfMany), (0..=SPARING_ATTEMPTS).collect::<Vec<_>>());
+        assert_eq!(ports(Need::OneOfFew), (0..=ATTEMPTS).collect::<Vec<_>>());
+        assert_eq!(ports(Need::Any), ports(Need::OneOfFew));
+    }
 
     proptest! {
         #[test]

@@ -12,7 +12,10 @@ use crate::{
     stages::Stages,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
-use svc_lb_common::flow::{CachedNextHop, Flow, FlowKey, State, TCP, TcpFlags, UDP, is_past};
+use svc_lb_common::{
+    flow::{CachedNextHop, Flow, FlowKey, State, TCP, TcpFlags, UDP, is_past},
+    snat::Need,
+};
 
 /// An entry of the flow table, in the table's memory: other processors read and write it too.
 pub struct Found<A: 'static> {
@@ -324,15 +327,13 @@ impl Place {
         let _ = table::<A>(self.unfinished()).remove(key);
     }
 
-    /// Frees a key whose flow is gone: expired or, as far as TCP and SCTP can tell, closed. With `dispensable` also
-    /// one that nobody may ever have waited for. Gives whether the key is free now.
+    /// Frees a key whose flow is expired, or yields it to one that needs it so much. Gives whether the key is
+    /// free now.
     #[inline(always)]
-    pub fn displace<A: Maps>(self, key: &FlowKey<A>, dispensable: bool) -> bool {
+    pub fn displace<A: Maps>(self, key: &FlowKey<A>, need: Need) -> bool {
         let Some(found) = lookup(key, self.now) else { return true };
-        let state = found.state();
-        let gone = (found.last_seen() != self.now && is_expired(&found, key, self.now))
-            || state.is_closed()
-            || (dispensable && state.is_dispensable(key.protocol));
+        let gone = found.last_seen() != self.now && is_expired(&found, key, self.now)
+            || found.state().yields_port(key.protocol, need);
         if gone {
             remove(key, found.flow());
         }

@@ -49,6 +49,7 @@ pub mod finishers;
 pub mod foreign_connect;
 pub mod frame;
 pub mod garbage;
+pub mod handshakes;
 pub mod host;
 pub mod icmp;
 pub mod lan;

@@ -8,16 +8,16 @@ use anyhow::Result;
 pub fn losses(namespace: &Namespace) -> Result<Vec<String>> {
     let (snmp, snmp6) = (namespace.proc_net("snmp")?, namespace.proc_net("snmp6")?);
     let device = namespace.proc_net("dev")?;
-    let counters = ipv4_counters(&snmp)
+    let all = counters(&snmp)
         .chain(ipv6_counters(&snmp6))
         .filter(|(name, _)| name.ends_with("InCsumErrors"))
         .chain(device_drops(&device));
-    let losses = counters.filter(|&(_, count)| count != 0);
+    let losses = all.filter(|&(_, count)| count != 0);
     Ok(losses.map(|(name, count)| format!("{}: {name} {count}", namespace.name())).collect())
 }
 
-/// `/proc/net/snmp`: a line of names and a line of numbers for each protocol.
-fn ipv4_counters(snmp: &str) -> impl Iterator<Item = (String, u64)> {
+/// `/proc/net/snmp` and `netstat`: a line of names and a line of numbers for each protocol.
+pub(crate) fn counters(snmp: &str) -> impl Iterator<Item = (String, u64)> {
     let lines: Vec<&str> = snmp.lines().collect();
     let pairs = lines.chunks_exact(2).flat_map(|lines| {
         let names = lines[0].split_whitespace().skip(1);
@@ -53,9 +53,9 @@ mod tests {
     #[test]
     fn the_kernel_tables_are_read() {
         let snmp = "Tcp: ActiveOpens InCsumErrors\nTcp: 5 7\nUdp: InDatagrams InCsumErrors\nUdp: 3 0\n";
-        let counters: Vec<_> = ipv4_counters(snmp).collect();
-        assert_eq!(counters[1], ("Tcp InCsumErrors".to_owned(), 7));
-        assert_eq!(counters[2], ("Udp InDatagrams".to_owned(), 3));
+        let found: Vec<_> = counters(snmp).collect();
+        assert_eq!(found[1], ("Tcp InCsumErrors".to_owned(), 7));
+        assert_eq!(found[2], ("Udp InDatagrams".to_owned(), 3));
         let snmp6 = "Ip6InReceives                   \t12\nUdp6InCsumErrors                \t4\n";
         assert_eq!(ipv6_counters(snmp6).last(), Some(("Udp6InCsumErrors".to_owned(), 4)));
         let dev = "Inter-|\n face |\n  eth0: 100 9 0 6 0 0 0 0 200 8 0 0 0 0 0 0\n";

@@ -31,6 +31,11 @@ use svc_lb::compile::Family;
 /// Where the agent finds its manifests, in its own `/run`.
 const MANIFESTS: &str = "services";
 
+/// Where it pins its programs and maps, there.
+const PINS: &str = "bpf/svc-lb";
+/// Where it keeps what it knows, there.
+const STATE: &str = "state";
+
 /// `--xdp-mode` of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Xdp {
@@ -53,12 +58,17 @@ pub enum SocketLb {
     Off,
 }
 
+/// `--flow-entries` of the agent, if the scenario says nothing else: its default takes the kernel long to make
+/// and to walk, and no scenario has so many flows.
+const FLOW_ENTRIES: u32 = 1 << 16;
+
 /// What a rig is to be like.
 #[derive(Clone, Debug)]
 pub struct Builder {
     topology: Topology,
     xdp: Xdp,
     socket_lb: SocketLb,
+    flow_entries: u32,
     flags: Vec<String>,
     masquerade: bool,
     offloads: bool,
@@ -76,6 +86,12 @@ impl Builder {
     /// cgroup of the rig.
     pub fn socket_lb(mut self, socket_lb: SocketLb) -> Self {
         self.socket_lb = socket_lb;
+        self
+    }
+
+    /// How many entries each flow table has.
+    pub fn flow_entries(mut self, entries: u32) -> Self {
+        self.flow_entries = entries;
         self
     }
 
@@ -155,6 +171,7 @@ impl Rig {
             topology,
             xdp: Xdp::Off,
             socket_lb: SocketLb::Off,
+            flow_entries: FLOW_ENTRIES,
             flags: Vec::new(),
             masquerade: false,
             offloads: false,
@@ -296,6 +313,7 @@ impl Rig {
         command.args(["--services", &format!("/run/{MANIFESTS}"), "--xdp-mode", xdp]);
         command.args(["--hostname-override", self.node().name(), "--cluster-cidr", CLUSTER_CIDR]);
         command.args(["--service-cluster-ip-range", SERVICE_RANGE]);
+        command.args(["--flow-entries", &self.settings.flow_entries.to_string()]);
         command.args(["--socket-lb", if cgroup.is_some() { "on" } else { "off" }]);
         if let Some(cgroup) = cgroup {
             command.arg("--cgroup").arg(cgroup.path());
@@ -322,12 +340,12 @@ impl Rig {
 
     /// Whether anything is pinned.
     pub fn is_pinned(&self) -> bool {
-        self.run.path("bpf/svc-lb").exists()
+        self.run.path(PINS).exists()
     }
 
     /// Waits until what the agent does now is done: asked to read once more, it does so afterwards.
     fn await_sync(&self) -> Result<()> {
-        let last_sync = || Ok::<_, anyhow::Error>(self.json(&["status"])?["agent"]["lastSync"].take());
+        let last_sync = || Ok::<_, anyhow::Error>(self.status()?.last_sync);
         let before = last_sync()?;
         self.signal_agent(Signal::SIGHUP)?;
         until("another sync", SOON, || Ok((last_sync()? != before).then_some(())))
@@ -337,7 +355,7 @@ impl Rig {
     fn await_attached(&self, interface: &str) -> Result<()> {
         until("programs at a new interface", SOON, || {
             let programs = self.attachments(interface)?;
-            let all = !programs.is_empty() && programs.iter().all(|program| !program["by"].is_null());
+            let all = !programs.is_empty() && programs.iter().all(|program| program.by.is_some());
             Ok(all.then_some(()))
         })
     }
@@ -365,7 +383,13 @@ impl Rig {
     /// A subcommand in the node's namespaces.
     fn command(&self, subcommand: &str) -> Result<Command> {
         let mut command = Command::new(binary::path()?);
-        command.args([subcommand, "--pin-dir", "/run/bpf/svc-lb", "--state-dir", "/run/state"]);
+        command.args([
+            subcommand,
+            "--pin-dir",
+            &format!("/run/{PINS}"),
+            "--state-dir",
+            &format!("/run/{STATE}"),
+        ]);
         self.node().namespace().adopt(&mut command);
         self.run.adopt(&mut command);
         Ok(command)

@@ -1,10 +1,15 @@
 //! What `svc-lb` says on a rig's node of what it does there, and the kernel of what it lost.
 
-use super::Rig;
+use super::{PINS, Rig, STATE};
 use crate::{counters::Counters, host::Host, losses::losses, manifest::Served, network::Network};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{collections::BTreeSet, process::Output};
+use svc_lb::{
+    dataplane::view::View,
+    state_dir::StateDir,
+    status::{Attachment, SocketLb, Status},
+};
 use svc_lb_common::counters::Program;
 
 impl Rig {
@@ -23,9 +28,21 @@ impl Rig {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// What the agent said last of itself. It is read here, as `svc-lb status` does, because scenarios ask so often
+    /// that the start of a process would be most of what they do.
+    pub fn status(&self) -> Result<Status> {
+        Status::read(&StateDir::new(self.run.path(STATE)))?.context("no agent has run here")
+    }
+
+    /// What the maps hold, read here for the same reason.
+    pub fn view(&self) -> Result<View> {
+        Ok(View::open(&self.run.path(PINS))?)
+    }
+
     /// What the dataplane has counted so far.
     pub fn counters(&self) -> Result<Counters> {
-        Counters::read(&self.json(&["status"])?, &self.json(&["get", "services"])?)
+        let view = self.view()?;
+        Counters::read(&serde_json::to_value(view.statistics()?)?, &serde_json::to_value(view.services()?)?)
     }
 
     /// What the dataplane counts while something happens.
@@ -36,9 +53,9 @@ impl Rig {
     }
 
     /// How many entries a table has, by its name in `svc-lb status`.
-    pub fn entries(&self, table: &str) -> Result<u64> {
-        let status = self.json(&["status"])?;
-        status["tables"][table]["entries"].as_u64().with_context(|| format!("no table {table} in the status"))
+    pub fn entries(&self, table: &str) -> Result<usize> {
+        let statistics = self.view()?.statistics()?;
+        Ok(statistics.tables.get(table).with_context(|| format!("no table {table}"))?.entries)
     }
 
     /// The flows of the table, as `svc-lb get flows` prints them.
@@ -57,43 +74,39 @@ impl Rig {
 
     /// What the agent serves, as `svc-lb get services` prints it.
     pub fn served(&self) -> Result<BTreeSet<Served>> {
-        let services = self.json(&["get", "services"])?;
+        let services = serde_json::to_value(self.view()?.services()?)?;
         let services = services.as_array().context("no list of services")?;
-        // A Service without any address is shown, and not served.
-        let served = services.iter().filter(|service| service["frontends"] != Value::Array(Vec::new()));
-        served.map(Served::read).collect::<Option<_>>().context("a service of a strange form")
+        services.iter().map(Served::read).collect::<Option<_>>().context("a service of a strange form")
     }
 
     /// What is wrong with the manifests, as `svc-lb status` says.
     pub fn findings(&self) -> Result<Vec<String>> {
-        let status = self.json(&["status"])?;
-        let findings = status["agent"]["findings"].as_array().context("no findings in the status")?;
-        Ok(findings.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        Ok(self.status()?.findings)
     }
 
     /// The programs of an interface of the node, as `svc-lb status` shows them; none if it is not known.
-    pub fn attachments(&self, interface: &str) -> Result<Vec<Value>> {
-        let status = self.json(&["status"])?;
-        let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
-        let found = interfaces.iter().find(|known| known["name"] == interface);
-        Ok(found.and_then(|known| known["attachments"].as_array()).cloned().unwrap_or_default())
+    pub fn attachments(&self, interface: &str) -> Result<Vec<Attachment>> {
+        let found = self.status()?.interfaces.into_iter().find(|known| known.name == interface);
+        Ok(found.map(|known| known.attachments).unwrap_or_default())
+    }
+
+    /// Whether and how XDP is attached to an interface of the node, or why not.
+    pub fn xdp_attachment(&self, interface: &str) -> Result<Attachment> {
+        let found =
+            self.attachments(interface)?.into_iter().find(|one| one.program == Program::XdpUplink.name());
+        found.context("no word of XDP")
     }
 
     /// What `svc-lb status` says of the balancing of sockets.
-    pub fn socket_lb(&self) -> Result<Value> {
-        Ok(self.json(&["status"])?["agent"]["socketLb"].take())
+    pub fn socket_lb(&self) -> Result<SocketLb> {
+        Ok(self.status()?.socket_lb)
     }
 
     /// The interfaces of the node that a program is attached to.
     pub fn served_by(&self, program: Program) -> Result<BTreeSet<String>> {
-        let status = self.json(&["status"])?;
-        let interfaces = status["agent"]["interfaces"].as_array().context("no interfaces in the status")?;
-        let is_attached = |one: &Value| one["program"] == program.name() && !one["by"].is_null();
-        let served = interfaces
-            .iter()
-            .filter(|known| known["attachments"].as_array().is_some_and(|all| all.iter().any(is_attached)));
-        served
-            .map(|known| Ok(known["name"].as_str().context("an interface without a name")?.to_owned()))
-            .collect()
+        let is_attached = |one: &Attachment| one.program == program.name() && one.by.is_some();
+        let served =
+            self.status()?.interfaces.into_iter().filter(|known| known.attachments.iter().any(is_attached));
+        Ok(served.map(|known| known.name).collect())
     }
 }

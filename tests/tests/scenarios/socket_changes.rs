@@ -119,7 +119,7 @@ fn at_the_next_start_sockets_of_another_cgroup_are_served_or_none() -> Result<()
         }
         standing.iter_mut().try_for_each(Standing::go_on)?;
     }
-    assert!(rig.socket_lb()?["cgroup"].is_null());
+    assert!(rig.socket_lb()?.cgroup.is_none());
     Ok(())
 }
 
@@ -138,7 +138,7 @@ fn a_cgroup_that_is_made_anew_is_served_again() -> Result<()> {
         Ok((serves(&rig, &pod, &service, Family::V4)? == [SockConnect4]).then_some(()))
     })?;
     assert_eq!(rig.node().tcp(service.cluster_ip(Family::V4)).ask()?.by, "backend");
-    assert_eq!(rig.socket_lb()?["reason"], "");
+    assert_eq!(rig.socket_lb()?.reason, "");
     Ok(())
 }
 

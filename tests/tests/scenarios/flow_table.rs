@@ -36,7 +36,7 @@ const ONE_WAY: &[u8] = b"quiet one way";
 fn a_full_table_keeps_one_way_udp_and_idle_tcp(xdp: Xdp) -> Result<()> {
     // A rig each: what begins during a flood is not told from it.
     for family in FAMILIES {
-        let rig = Rig::routed().xdp(xdp).flag("--flow-entries", "4096").start()?;
+        let rig = Rig::routed().xdp(xdp).flow_entries(4096).start()?;
         let backends = [rig.pod("local")?, rig.remote_pod("remote")?];
         let service = Service::number(1).behind(&backends);
         rig.apply(&[&service])?;

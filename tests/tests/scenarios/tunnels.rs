@@ -42,7 +42,7 @@ impl Tunnel {
         })?;
         until("programs at the tunnel", START, || {
             let programs = rig.attachments(TUNNEL)?;
-            Ok((programs.iter().filter(|program| !program["by"].is_null()).count() == 2).then_some(()))
+            Ok((programs.iter().filter(|program| program.by.is_some()).count() == 2).then_some(()))
         })?;
         Ok(Self { rig, tun })
     }

@@ -104,6 +104,25 @@ fn a_port_is_free_for_the_backend_itself_once_its_connection_to_the_service_is_c
     Ok(())
 }
 
+#[test]
+fn a_connection_that_the_backend_remembers_is_in_nobodys_way() -> Result<()> {
+    let rig = Rig::routed().start()?;
+    let (pod, backend) = (rig.pod("pod")?, rig.pod("backend")?);
+    let services = [1, 2].map(|number| Service::number(number).behind([&backend]));
+    rig.apply(&services.each_ref())?;
+    for family in FAMILIES {
+        let call = |service: &Service| pod.tcp(service.cluster_ip(family)).from_port(PORT).connect();
+        let mut ended = call(&services[0])?;
+        ended.send("bye")?;
+        ended.await_end()?;
+        let remembered = ended.answer().client;
+        drop(ended);
+        let next = call(&services[1])?;
+        assert_ne!(next.answer().client, remembered, "{family}: the backend has it in TIME-WAIT");
+    }
+    Ok(())
+}
+
 fn both_frontends_answer(
     rig: &Rig,
     client: &Host,

@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 use std::net::SocketAddr;
-use svc_lb::compile::Protocol;
+use svc_lb::{compile::Protocol, status::Hook};
 use svc_lb_common::counters::Program::{self, TcUplinkIngress, XdpUplink};
 use svc_lb_tests::{
     Host, Rig, Service, Xdp,
@@ -149,22 +148,17 @@ fn a_foreign_xdp_program_leaves_the_work_to_tc_until_it_goes() -> Result<()> {
     let foreign = XdpPass::attach(rig.node().namespace(), INTERFACE)?;
     rig.start_agent()?;
     rig.apply(&[&service])?;
-    let (by, reason) = xdp_attachment(&rig)?;
-    assert_eq!((by, reason.as_str()), (Value::Null, "another XDP program is attached"));
+    let refused = rig.xdp_attachment(INTERFACE)?;
+    assert_eq!((refused.by, &*refused.reason), (None, "another XDP program is attached"));
     finishes(&rig, &service, TcUplinkIngress)?;
 
     drop(foreign);
     // Whatever happens to an interface lets the agent try again what did not succeed.
     let _pod = rig.pod("pod")?;
-    until("XDP is attached", SOON, || Ok((xdp_attachment(&rig)?.0 == "native-xdp").then_some(())))?;
+    until("XDP is attached", SOON, || {
+        Ok((rig.xdp_attachment(INTERFACE)?.by == Some(Hook::NativeXdp)).then_some(()))
+    })?;
     finishes(&rig, &service, XdpUplink)
-}
-
-/// How `status` says that the XDP program is attached to the uplink, and why not.
-fn xdp_attachment(rig: &Rig) -> Result<(Value, String)> {
-    let attachments = rig.attachments(INTERFACE)?;
-    let xdp = attachments.iter().find(|one| one["program"] == XdpUplink.name()).context("no word of XDP")?;
-    Ok((xdp["by"].clone(), xdp["reason"].as_str().unwrap_or_default().to_owned()))
 }
 
 /// Clients of the NodePort of a remote backend are served, by one program.

@@ -1,37 +1,30 @@
 //! What `--xdp-mode` means on an uplink.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
+use svc_lb::status::Hook;
 use svc_lb_common::counters::Program::{TcUplinkIngress, XdpUplink};
 use svc_lb_tests::{Rig, Service, Xdp, host::INTERFACE, plan::KINDS};
-
-/// How `status` says that the XDP program is attached to the uplink, and why not.
-fn attachment(rig: &Rig) -> Result<(Value, String)> {
-    let attachments = rig.attachments(INTERFACE)?;
-    let xdp = attachments.iter().find(|one| one["program"] == XdpUplink.name()).context("no word of XDP")?;
-    Ok((xdp["by"].clone(), xdp["reason"].as_str().unwrap_or_default().to_owned()))
-}
 
 #[test]
 fn native_is_xdp_in_the_driver() -> Result<()> {
     let rig = Rig::routed().xdp(Xdp::Native).start()?;
-    assert_eq!(attachment(&rig)?, ("native-xdp".into(), String::new()));
+    let xdp = rig.xdp_attachment(INTERFACE)?;
+    assert_eq!((xdp.by, xdp.reason), (Some(Hook::NativeXdp), String::new()));
     Ok(())
 }
 
 #[test]
 fn auto_leaves_a_veth_to_tc_and_says_why() -> Result<()> {
     let rig = Rig::routed().xdp(Xdp::Auto).start()?;
-    let (by, reason) = attachment(&rig)?;
-    assert_eq!(by, Value::Null);
-    assert!(reason.contains("veth"), "{reason:?}");
+    let xdp = rig.xdp_attachment(INTERFACE)?;
+    assert!(xdp.by.is_none() && xdp.reason.contains("veth"), "{xdp:?}");
     serves_remote_backends(&rig, false)
 }
 
 #[test]
 fn generic_is_xdp_in_the_stack() -> Result<()> {
     let rig = Rig::routed().xdp(Xdp::Generic).start()?;
-    assert_eq!(attachment(&rig)?.0, "generic-xdp");
+    assert_eq!(rig.xdp_attachment(INTERFACE)?.by, Some(Hook::GenericXdp));
     serves_remote_backends(&rig, true)
 }
 
