@@ -52,6 +52,7 @@ pub mod garbage;
 pub mod host;
 pub mod icmp;
 pub mod lan;
+pub mod large_cluster;
 pub mod links;
 pub mod load;
 pub mod losses;
