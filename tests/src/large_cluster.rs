@@ -6,6 +6,7 @@
 //! [`Rig`](crate::Rig) runs on, and no two Services share one.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs, io,
     net::{Ipv4Addr, SocketAddr},
@@ -31,33 +32,29 @@ const FIRST_NODE_PORT: u16 = 30000;
 const PORT: u16 = 80;
 const TARGET_PORT: u16 = 8080;
 
-/// So many Services, each with so many endpoints.
-#[derive(Clone, Copy, Debug)]
+/// So many Services, each with so many endpoints, at least one.
+#[derive(Clone, Debug)]
 pub struct LargeCluster {
     services: u32,
     endpoints: u32,
-    replaced: Option<Replaced>,
-}
-
-/// A Service that has another endpoint in the place of its last one.
-#[derive(Clone, Copy, Debug)]
-struct Replaced {
-    service: u32,
-    /// Endpoints of other times have other addresses.
-    time: u32,
+    /// The Services that have another pod in the place of their last one, and its number.
+    replaced: BTreeMap<u32, u32>,
+    /// How many pods there ever were.
+    all_pods: u32,
 }
 
 impl LargeCluster {
     /// So many Services, each with so many endpoints.
     pub const fn new(services: u32, endpoints: u32) -> Self {
-        Self { services, endpoints, replaced: None }
+        Self { services, endpoints, replaced: BTreeMap::new(), all_pods: services * endpoints }
     }
 
-    /// The same cluster after the last endpoint of one of its Services was replaced by one that it never had. Each
-    /// time it is another one.
-    pub const fn with_replaced_endpoint(mut self, service: u32, time: u32) -> Self {
-        self.replaced = Some(Replaced { service, time });
-        self
+    /// Replaces the last endpoint of a Service by one that the cluster never had. Returns that.
+    pub fn replace_endpoint(&mut self, service: u32) -> SocketAddr {
+        let pod = self.all_pods;
+        self.replaced.insert(service, pod);
+        self.all_pods += 1;
+        address(pod)
     }
 
     /// How many Services there are. They are numbered from 0.
@@ -84,8 +81,7 @@ impl LargeCluster {
 
     /// The endpoints of a Service.
     pub fn endpoints(&self, service: u32) -> Vec<SocketAddr> {
-        let pods = self.pods(service).map(|pod| SocketAddr::new(beyond(FIRST_POD, pod).into(), TARGET_PORT));
-        pods.collect()
+        self.pods(service).map(address).collect()
     }
 
     /// The files, by name.
@@ -115,13 +111,9 @@ impl LargeCluster {
 
     /// The numbers of the pods behind a Service.
     fn pods(&self, service: u32) -> impl Iterator<Item = u32> {
-        let (services, endpoints) = (self.services, self.endpoints);
-        let first = service * endpoints;
-        let time = self.replaced.filter(|replaced| replaced.service == service).map(|replaced| replaced.time);
-        (first..first + endpoints).map(move |pod| match time {
-            Some(time) if pod == first + endpoints - 1 => services * endpoints + time,
-            _ => pod,
-        })
+        let end = (service + 1) * self.endpoints;
+        let last = self.replaced.get(&service).copied().unwrap_or(end - 1);
+        (end - self.endpoints..end - 1).chain([last])
     }
 
     fn write_service(&self, text: &mut String, service: u32) {
@@ -256,6 +248,11 @@ fn beyond(first: Ipv4Addr, distance: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(first.to_bits() + distance)
 }
 
+/// What a pod serves.
+fn address(pod: u32) -> SocketAddr {
+    SocketAddr::new(beyond(FIRST_POD, pod).into(), TARGET_PORT)
+}
+
 /// The uid of an object, by the kind of object and its number.
 fn uid(kind: char, number: u32) -> String {
     // Multiplied by an odd number, no two become the same (Knuth, multiplicative hashing).
@@ -268,7 +265,7 @@ mod tests {
     use super::*;
     use svc_lb::source::{Reading, read_text};
 
-    fn reading(cluster: LargeCluster) -> Reading {
+    fn reading(cluster: &LargeCluster) -> Reading {
         let reading = read_text("services.yaml", &cluster.file_of(0).1);
         assert_eq!(reading.findings, []);
         reading
@@ -277,7 +274,7 @@ mod tests {
     #[test]
     fn the_manifests_hold_the_services_and_their_endpoints() {
         let cluster = LargeCluster::new(SERVICES_A_FILE + 1, 3);
-        let objects = reading(cluster).objects;
+        let objects = reading(&cluster).objects;
         assert_eq!(objects.services.len(), SERVICES_A_FILE as usize);
         assert_eq!(objects.endpoint_slices.len(), SERVICES_A_FILE as usize);
         assert_eq!(cluster.files().count(), 2);
@@ -285,17 +282,17 @@ mod tests {
 
     #[test]
     fn a_replaced_endpoint_is_new_each_time_and_the_only_change() {
-        let cluster = LargeCluster::new(30, 10);
-        let [first, second] = [0, 1].map(|time| cluster.with_replaced_endpoint(20, time));
+        let mut cluster = LargeCluster::new(30, 10);
         let endpoints =
             |cluster: &LargeCluster| (0..30).flat_map(|it| cluster.endpoints(it)).collect::<Vec<_>>();
-        let changed = |one: &LargeCluster, other: &LargeCluster| {
-            let (one, other) = (endpoints(one), endpoints(other));
-            (0..300).filter(|&place| one[place] != other[place]).collect::<Vec<_>>()
-        };
-        assert_eq!(changed(&cluster, &first), [209]);
-        assert_eq!(changed(&first, &second), [209]);
-        assert!(!endpoints(&cluster).contains(&endpoints(&second)[209]));
-        reading(second);
+        let mut before = endpoints(&cluster);
+        for _ in 0..2 {
+            let new = cluster.replace_endpoint(20);
+            let after = endpoints(&cluster);
+            assert!(!before.contains(&new));
+            before[209] = new;
+            assert_eq!(after, before);
+        }
+        reading(&cluster);
     }
 }

@@ -154,9 +154,38 @@ table {ip} kube-proxy {{
     rules
 }
 
+/// What kube-proxy changes when the endpoints of a port of a Service do: it fills that port's chains anew. An
+/// endpoint's chain that is no longer used it removes later.
+pub fn update(cluster: &Cluster, port: &ServicePort) -> String {
+    let (ip, _) = words(cluster.node);
+    let mut rules = String::new();
+    let external = port.node_port.map(|_| external_chain(port));
+    for chain in endpoint_chains(port).into_iter().chain([service_chain(port)]).chain(external) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(rules, "add chain {ip} kube-proxy {chain}\nflush chain {ip} kube-proxy {chain}");
+    }
+    add_port(&mut rules, ip, &cluster.pods, port);
+    rules
+}
+
+fn endpoint_chains(ServicePort { name, endpoints, .. }: &ServicePort) -> Vec<String> {
+    let chain = |endpoint: &SocketAddr| {
+        format!("endpoint-{name}__{}/{}", endpoint.ip(), endpoint.port()).replace(':', ".")
+    };
+    endpoints.iter().map(chain).collect()
+}
+
+fn service_chain(port: &ServicePort) -> String {
+    format!("service-{}", port.name)
+}
+
+fn external_chain(port: &ServicePort) -> String {
+    format!("external-{}", port.name)
+}
+
 /// The chains of a port of a Service, and what leads to them.
 fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
-    let ServicePort { name, cluster_ip, node_port, endpoints } = port;
+    let ServicePort { cluster_ip, node_port, endpoints, .. } = port;
     let (address, number) = (cluster_ip.ip(), cluster_ip.port());
     let mut add = |what: &str, rest: &str| {
         // Writing to a String cannot fail.
@@ -170,10 +199,7 @@ fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
         }
         return;
     }
-    let chains: Vec<String> = endpoints
-        .iter()
-        .map(|endpoint| format!("endpoint-{name}__{}/{}", endpoint.ip(), endpoint.port()).replace(':', "."))
-        .collect();
+    let chains = endpoint_chains(port);
     for (chain, endpoint) in chains.iter().zip(endpoints) {
         add("chain", chain);
         add("rule", &format!("{chain} {ip} saddr {} jump mark-for-masquerade", endpoint.ip()));
@@ -181,13 +207,13 @@ fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
     }
     let choices: Vec<String> =
         chains.iter().enumerate().map(|(choice, chain)| format!("{choice} : goto {chain}")).collect();
-    let service = format!("service-{name}");
+    let service = service_chain(port);
     add("chain", &service);
     add("rule", &format!("{service} {ip} daddr {address} {ip} saddr != {pods} jump mark-for-masquerade"));
     add("rule", &format!("{service} numgen random mod {} vmap {{ {} }}", choices.len(), choices.join(", ")));
     add("element", &format!("service-ips {{ {address} . tcp . {number} : goto {service} }}"));
     if let Some(node_port) = node_port {
-        let external = format!("external-{name}");
+        let external = external_chain(port);
         add("chain", &external);
         add("rule", &format!("{external} jump mark-for-masquerade"));
         add("rule", &format!("{external} goto {service}"));
