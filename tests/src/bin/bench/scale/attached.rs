@@ -19,6 +19,7 @@ use svc_lb_common::counters::Program;
 use svc_lb_tests::{
     Host, Rig,
     frame::{Packet, Path},
+    links,
     pods::veth,
 };
 
@@ -58,11 +59,13 @@ impl Attached {
         let id = FdLink::from(link).info()?.program_id();
         let loaded = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);
         let program = loaded.context("the attached program is gone")?;
-        let interface = rig.node().namespace().enter(|| if_nametoindex(interface.as_str()))?;
+        let node = rig.node().namespace();
+        let mac = links::configure(node, async |links| links.mac(&interface).await)?;
+        let interface = node.enter(|| if_nametoindex(interface.as_str()))?;
         Ok(Self {
             program: SchedClassifier::from_program_info(program, PROGRAM.name().into())?,
             interface,
-            macs: (pod.mac(), rig.node().mac()),
+            macs: (pod.mac(), mac),
             client: pod.addresses().v4,
         })
     }

@@ -4,6 +4,7 @@ use super::scene::Scene;
 use crate::{
     kube_proxy::{self, Cluster, ServicePort},
     nft,
+    rounds::Effort,
 };
 use anyhow::Result;
 use std::time::Instant;
@@ -14,8 +15,11 @@ use svc_lb_tests::{
     plan::SERVICE_RANGE,
 };
 
-/// Up to how many Services are loaded: beyond, a round takes many minutes.
+/// Up to how many Services are compared: the kernel takes a time for the rules that grows with their square, minutes
+/// for 10,000 Services.
 const MOST_SERVICES: u32 = 10_000;
+/// The same for a first impression.
+const QUICK_MOST_SERVICES: u32 = 1_000;
 
 /// A namespace with the rules.
 pub struct Rules {
@@ -25,8 +29,12 @@ pub struct Rules {
 
 impl Rules {
     /// Whether a cluster is compared with nftables.
-    pub fn are_compared(cluster: &LargeCluster) -> bool {
-        cluster.services() <= MOST_SERVICES
+    pub fn are_compared(cluster: &LargeCluster, effort: Effort) -> bool {
+        let most = match effort {
+            Effort::Full => MOST_SERVICES,
+            Effort::Quick => QUICK_MOST_SERVICES,
+        };
+        cluster.services() <= most
     }
 
     /// Loads the rules of a cluster. Returns how long that took, in milliseconds.

@@ -37,7 +37,7 @@ pub fn measure(scene: &mut Scene, effort: Effort) -> Result<Group> {
         if !rounds.is_empty() {
             scene.stop()?;
         }
-        let nftables = if Rules::are_compared(&scene.cluster) {
+        let nftables = if Rules::are_compared(&scene.cluster, effort) {
             let (rules, took) = Rules::load(scene)?;
             loaded.push(rules);
             Some(took)
