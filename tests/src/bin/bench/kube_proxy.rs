@@ -68,7 +68,7 @@ pub struct ServicePort {
 
 /// The rules, as `nft -f` reads them.
 pub fn ruleset(cluster: &Cluster, ports: &[ServicePort]) -> String {
-    let Cluster { pods, services, node } = cluster;
+    let Cluster { services, node, .. } = cluster;
     let (ip, address) = words(*node);
     let mut rules = format!(
         "
@@ -148,8 +148,16 @@ table {ip} kube-proxy {{
 }}
 "
     );
+    rules.push_str(&additions(cluster, ports));
+    rules
+}
+
+/// The rules of further Services.
+pub fn additions(cluster: &Cluster, ports: &[ServicePort]) -> String {
+    let (ip, _) = words(cluster.node);
+    let mut rules = String::new();
     for port in ports {
-        add_port(&mut rules, ip, pods, port);
+        add_port(&mut rules, ip, &cluster.pods, port);
     }
     rules
 }

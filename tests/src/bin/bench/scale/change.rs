@@ -11,12 +11,15 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
-use svc_lb_tests::wait::SOON;
 
 /// Rounds a size.
 const ROUNDS: u32 = 20;
 /// The same for a first impression.
 const QUICK_ROUNDS: u32 = 5;
+/// In how many of the rounds the rules are changed too: that can take seconds.
+const RULES_ROUNDS: u32 = 5;
+/// How long a change may take.
+const LIMIT: Duration = Duration::from_mins(1);
 /// The least size, which the number of map writes is compared with.
 const LEAST: u32 = 100;
 /// The size that has targets.
@@ -28,7 +31,7 @@ struct Round {
     whole: f64,
     /// What the agent tells of it.
     sync: Sync,
-    /// Changing the rules, in milliseconds; `None` if they are not compared.
+    /// Changing the rules, in milliseconds, if they are compared and it is one of the first rounds.
     nftables: Option<f64>,
 }
 
@@ -64,7 +67,8 @@ fn change(scene: &mut Scene, round: u32) -> Result<Round> {
     let new = scene.cluster.replace_endpoint(service);
     let target = scene.cluster.cluster_ip(service);
     let (name, text) = scene.cluster.file_of(service);
-    let nftables = scene.rules.as_ref().map(|rules| rules.update(&scene.cluster, service)).transpose()?;
+    let rules = scene.rules.as_ref().filter(|_| round <= RULES_ROUNDS);
+    let nftables = rules.map(|rules| rules.update(&scene.cluster, service)).transpose()?;
     let whole = scene.with_client(|client| {
         let start = Instant::now();
         scene.rig.write_file(&name, &text)?;
@@ -72,7 +76,7 @@ fn change(scene: &mut Scene, round: u32) -> Result<Round> {
             if client.connect(target)?.to == new {
                 return Ok(start.elapsed());
             }
-            ensure!(start.elapsed() < SOON, "nobody is sent to the new endpoint {new} of {target}");
+            ensure!(start.elapsed() < LIMIT, "nobody is sent to the new endpoint {new} of {target}");
         }
     })?;
     Ok(Round { whole: milliseconds(whole), sync: scene.sync_after(&before)?, nftables })
@@ -97,9 +101,9 @@ fn measurements(services: u32, rounds: &[Round], least: Option<&Measurement>) ->
         writes = writes.times_of(least, (services == TARGET).then_some(1.0));
     }
     let mut all = Vec::new();
-    let nftables: Option<Vec<f64>> = rounds.iter().map(|round| round.nftables).collect();
-    if let Some(values) = nftables {
-        let nftables = Measurement::new("nftables: nft -f", Unit::Milliseconds, values);
+    let nftables: Vec<f64> = rounds.iter().filter_map(|round| round.nftables).collect();
+    if !nftables.is_empty() {
+        let nftables = Measurement::new("nftables: nft -f", Unit::Milliseconds, nftables);
         whole = whole.speed_of(&nftables, None);
         all.push(nftables);
     }

@@ -87,9 +87,9 @@ fn measurements(services: u32, rounds: &[Round]) -> Vec<Measurement> {
         _ => {}
     }
     let mut all = Vec::new();
-    let nftables: Option<Vec<f64>> = rounds.iter().map(|round| round.nftables).collect();
-    if let Some(values) = nftables {
-        let nftables = Measurement::new("nftables: nft -f", Unit::Milliseconds, values);
+    let nftables: Vec<f64> = rounds.iter().filter_map(|round| round.nftables).collect();
+    if !nftables.is_empty() {
+        let nftables = Measurement::new("nftables: nft -f", Unit::Milliseconds, nftables);
         whole = whole.speed_of(&nftables, (services == 10_000).then_some(4.0));
         all.push(nftables);
     }
