@@ -275,4 +275,29 @@ mod tests {
         }
         Ok(())
     }
+
+    #[test]
+    fn an_update_leads_to_the_endpoints_of_now() -> Result<()> {
+        let network = Network::build(Topology::Routed, true)?;
+        let (client, nobody, backend) =
+            (network.pod("client")?, network.pod("nobody")?, network.pod("backend")?);
+        let listener = Listener::start(backend.namespace())?;
+        let service = Service::number(1);
+        for family in FAMILIES {
+            let port = |host: &Host| ServicePort {
+                name: "default/service/tcp".to_owned(),
+                cluster_ip: service.cluster_ip(family),
+                node_port: Some(service.node_port()),
+                endpoints: vec![SocketAddr::new(host.address(family), PORT)],
+            };
+            let cluster = Cluster::of(&network.node, [CLUSTER_CIDR, SERVICE_RANGE], family)?;
+            let node = network.node.namespace();
+            nft::run(node, &(ruleset(&cluster, &[]) + &additions(&cluster, &[port(&nobody)])))?;
+            let connect = || client.namespace().enter(|| TcpStream::connect(service.cluster_ip(family)));
+            assert_eq!(connect().map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
+            nft::run(node, &update(&cluster, &port(&backend)))?;
+            client.namespace().enter(|| Connection::open(service.cluster_ip(family), &listener)?.ask())?;
+        }
+        Ok(())
+    }
 }
