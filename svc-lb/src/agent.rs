@@ -10,7 +10,7 @@ use crate::{
     dataplane::{Dataplane, MapError, Swept, view},
     health::Health,
     health_check::HealthChecks,
-    metrics::Metrics,
+    metrics::{Durations, Metrics},
     node::{
         Closer, Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges,
         range_conflict, remove_neighbours, restore_sysctls, wanted_neighbours,
@@ -24,7 +24,7 @@ use exhaustion::Exhaustion;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pause::Pause;
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, process, time::Instant};
+use std::{collections::BTreeSet, mem, net::IpAddr, path::PathBuf, process, time::Instant};
 use svc_lb_common::{counters::DropReason, snat::PortRange};
 use tracing::{debug, error, warn};
 
@@ -309,20 +309,25 @@ impl Agent {
         let compiled = compile(&joined.cluster, &self.facts, &self.options.compile);
         self.findings.manifests =
             [self.reading.findings.clone(), joined.findings, compiled.findings].concat();
+        let compiled_at = Instant::now();
         let done = self.tools.dataplane.sync(&compiled.tables);
-        let took = start.elapsed();
+        let durations = Durations {
+            parse: mem::take(&mut self.reading.took),
+            compile: compiled_at - start,
+            write: compiled_at.elapsed(),
+        };
 
         self.failures.sync = match done {
             Ok(done) => {
-                debug!("sync: {} writes in {took:?}", done.writes);
+                debug!("sync: {} writes, {durations:?}", done.writes);
                 if done.udp_backends_gone {
                     self.tools.sockets.look();
                 }
                 self.findings.tables = done.refusals.iter().map(ToString::to_string).collect();
                 self.status.counts = report::counts(&compiled.tables);
                 self.status.unserved = report::unserved(&compiled.unserved);
-                self.status.last_sync = Some(report::sync(took, done.writes));
-                self.tools.metrics.synced(took);
+                self.status.last_sync = Some(report::sync(durations, done.writes));
+                self.tools.metrics.synced(durations, done.writes);
                 None
             }
             Err(error) => {

@@ -50,6 +50,8 @@ impl Scrape {
 #[derive(Clone)]
 pub struct Metrics {
     sync_duration: Histogram,
+    stage_durations: Family<Labels, Histogram>,
+    map_writes: Counter,
     syncs: Family<Labels, Counter>,
     probes: Family<Labels, Counter>,
     service_ports: Gauge,
@@ -57,6 +59,17 @@ pub struct Metrics {
     backends: Gauge,
     findings: Gauge,
     scrapes: mpsc::Sender<Scrape>,
+}
+
+/// How long a sync took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Durations {
+    /// Reading and parsing what changed of the manifests; zero if something else was the reason for the sync.
+    pub parse: Duration,
+    /// From the objects to the tables.
+    pub compile: Duration,
+    /// Finding what differs in the maps, and writing that.
+    pub write: Duration,
 }
 
 /// The labels of one series.
@@ -67,8 +80,9 @@ impl Metrics {
     pub fn new() -> (Self, Scrapes) {
         let (sender, scrapes) = mpsc::channel(1);
         let metrics = Self {
-            // From half a millisecond to 16 seconds.
-            sync_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
+            sync_duration: duration(),
+            stage_durations: Family::new_with_constructor(duration),
+            map_writes: Counter::default(),
             syncs: Family::default(),
             probes: Family::default(),
             service_ports: Gauge::default(),
@@ -80,9 +94,16 @@ impl Metrics {
         (metrics, scrapes)
     }
 
-    /// A sync succeeded, and took some time.
-    pub fn synced(&self, duration: Duration) {
-        self.sync_duration.observe(duration.as_secs_f64());
+    /// A sync succeeded, took some time, and wrote or deleted so many map elements.
+    pub fn synced(&self, durations: Durations, writes: usize) {
+        let Durations { parse, compile, write } = durations;
+        self.sync_duration.observe((compile + write).as_secs_f64());
+        let stages = [("parse", parse), ("compile", compile), ("write", write)];
+        for (stage, duration) in stages.into_iter().filter(|(_, duration)| !duration.is_zero()) {
+            let stage = self.stage_durations.get_or_create(&labels([("stage", stage)]));
+            stage.observe(duration.as_secs_f64());
+        }
+        self.map_writes.inc_by(writes as u64);
         self.syncs.get_or_create(&labels([("result", "success")])).inc();
     }
 
@@ -146,6 +167,15 @@ impl Metrics {
             Unit::Seconds,
             self.sync_duration.clone(),
         );
+        registry.register_with_unit(
+            "stage_duration",
+            "How long the stages of a successful sync took: to parse what changed of the manifests, to compile \
+             the tables, and to write the difference to the maps",
+            Unit::Seconds,
+            self.stage_durations.clone(),
+        );
+        let help = "Map elements that syncs wrote or deleted";
+        registry.register("map_writes", help, self.map_writes.clone());
         registry.register("syncs", "Syncs, by result", self.syncs.clone());
         registry.register("probes", "Readiness probes of containers, by result", self.probes.clone());
         registry.register("service_ports", "Service ports, once a family", self.service_ports.clone());
@@ -204,6 +234,11 @@ fn register_statistics(registry: &mut Registry, statistics: &Statistics) {
     }
     registry.register("table_entries", "Entries of a table in use", entries);
     registry.register("table_capacity", "The most entries that a table can have", capacity);
+}
+
+/// Buckets from half a millisecond to 16 seconds.
+fn duration() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 16))
 }
 
 fn set(gauge: &Gauge, value: usize) {
@@ -274,7 +309,8 @@ mod tests {
     #[test]
     fn everything_that_is_counted_is_shown() {
         let (metrics, _) = Metrics::new();
-        metrics.synced(Duration::from_millis(3));
+        let (parse, compile, write) = (Duration::ZERO, Duration::from_millis(2), Duration::from_millis(1));
+        metrics.synced(Durations { parse, compile, write }, 17);
         metrics.sync_failed();
         metrics.probed(true);
         metrics.probed(false);
@@ -292,6 +328,9 @@ mod tests {
             r#"svc_lb_table_entries{table="flows_v4"} 5"#,
             r#"svc_lb_table_capacity{table="flows_v4"} 1024"#,
             "svc_lb_sync_duration_seconds_count 1",
+            "svc_lb_sync_duration_seconds_sum 0.003",
+            r#"svc_lb_stage_duration_seconds_sum{stage="compile"} 0.002"#,
+            "svc_lb_map_writes_total 17",
             r#"svc_lb_syncs_total{result="failure"} 1"#,
             r#"svc_lb_probes_total{result="success"} 2"#,
             r#"svc_lb_probes_total{result="failure"} 1"#,

@@ -84,6 +84,21 @@ pub struct Sync {
     pub microseconds: u64,
     /// How many map elements it wrote or deleted.
     pub writes: usize,
+    /// What took how long.
+    #[serde(default)]
+    pub stages: Stages,
+}
+
+/// How long each stage of a sync took, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stages {
+    /// Reading and parsing what changed of the manifests; 0 if something else was the reason for the sync.
+    pub parse: u64,
+    /// From the objects to the tables.
+    pub compile: u64,
+    /// Finding what differs in the maps, and writing that.
+    pub write: u64,
 }
 
 /// An interface, and what svc-lb does there.

@@ -53,6 +53,7 @@ pub mod handshakes;
 pub mod host;
 pub mod icmp;
 pub mod lan;
+pub mod large_cluster;
 pub mod links;
 pub mod load;
 pub mod losses;

@@ -23,6 +23,7 @@ use nix::sys::signal::Signal;
 use std::{
     fs,
     net::SocketAddr,
+    path::PathBuf,
     process::{Command, ExitStatus},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -340,7 +341,12 @@ impl Rig {
 
     /// Whether anything is pinned.
     pub fn is_pinned(&self) -> bool {
-        self.run.path(PINS).exists()
+        self.pins().exists()
+    }
+
+    /// Where this process finds what the agent pinned.
+    pub fn pins(&self) -> PathBuf {
+        self.run.path(PINS)
     }
 
     /// Waits until what the agent does now is done: asked to read once more, it does so afterwards.

@@ -4,9 +4,10 @@ use crate::{
     cluster::{self, UnservedKind},
     compile::Tables,
     dataplane::{DataplaneError, Unattached},
+    metrics::Durations,
     node::{Facts, Role},
     source::{Finding, Name, Objects, Severity},
-    status::{self, Attachment, Counts, SocketLb},
+    status::{self, Attachment, Counts, SocketLb, Stages},
 };
 use jiff::Timestamp;
 use std::{path::Path, time::Duration};
@@ -39,9 +40,15 @@ pub fn unserved(services: &[cluster::Unserved]) -> Vec<status::Unserved> {
 }
 
 /// A sync that succeeded just now.
-pub fn sync(took: Duration, writes: usize) -> status::Sync {
-    let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    status::Sync { time: Timestamp::now(), microseconds, writes }
+pub fn sync(durations: Durations, writes: usize) -> status::Sync {
+    let Durations { parse, compile, write } = durations;
+    let stages =
+        Stages { parse: microseconds(parse), compile: microseconds(compile), write: microseconds(write) };
+    status::Sync { time: Timestamp::now(), microseconds: microseconds(compile + write), writes, stages }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Tells the log what was attached, and what was not, since the last time.

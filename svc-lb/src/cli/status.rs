@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::{
         dataplane::view::Fill,
-        status::{Attachment, Counts, Node, Role, Sync},
+        status::{Attachment, Counts, Node, Role, Stages, Sync},
     };
     use std::collections::BTreeMap;
 
@@ -227,7 +227,12 @@ mod tests {
             started,
             node: Node { name: "worker".to_owned(), addresses: vec!["192.0.2.1".parse().unwrap()] },
             counts: Counts { service_ports: 1, frontends: 2, backends: 3 },
-            last_sync: Some(Sync { time: started, microseconds: 1290, writes: 12 }),
+            last_sync: Some(Sync {
+                time: started,
+                microseconds: 1290,
+                writes: 12,
+                stages: Stages::default(),
+            }),
             error: None,
             interfaces: vec![uplink],
             socket_lb: socket_lb("", &Program::SOCKETS),

@@ -14,6 +14,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 /// Files of manifests, and directories of such files.
@@ -34,6 +35,8 @@ pub struct Reading {
     pub objects: Objects,
     /// What is wrong, in the order of the files.
     pub findings: Vec<Finding>,
+    /// How long it took to read and parse the files.
+    pub took: Duration,
 }
 
 impl Reading {
@@ -78,6 +81,7 @@ impl FileSource {
     /// Reads the files. Only documents whose text changed are parsed, and a file that is being written
     /// just now is left as it was.
     pub fn read(&mut self) -> Reading {
+        let start = Instant::now();
         let mut reading = Reading::default();
         let paths = self.follow(&mut reading.findings);
         let present: HashSet<_> = paths.iter().collect();
@@ -86,6 +90,7 @@ impl FileSource {
             self.update(path, &mut reading.findings);
         }
         reading.take(paths.iter().filter_map(|path| self.files.get(path)));
+        reading.took = start.elapsed();
         reading
     }
 

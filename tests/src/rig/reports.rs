@@ -1,6 +1,6 @@
 //! What `svc-lb` says on a rig's node of what it does there, and the kernel of what it lost.
 
-use super::{PINS, Rig, STATE};
+use super::{Rig, STATE};
 use crate::{counters::Counters, host::Host, losses::losses, manifest::Served, network::Network};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -36,7 +36,7 @@ impl Rig {
 
     /// What the maps hold, read here for the same reason.
     pub fn view(&self) -> Result<View> {
-        Ok(View::open(&self.run.path(PINS))?)
+        Ok(View::open(&self.pins())?)
     }
 
     /// What the dataplane has counted so far.

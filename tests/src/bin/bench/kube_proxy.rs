@@ -68,7 +68,7 @@ pub struct ServicePort {
 
 /// The rules, as `nft -f` reads them.
 pub fn ruleset(cluster: &Cluster, ports: &[ServicePort]) -> String {
-    let Cluster { pods, services, node } = cluster;
+    let Cluster { services, node, .. } = cluster;
     let (ip, address) = words(*node);
     let mut rules = format!(
         "
@@ -148,15 +148,52 @@ table {ip} kube-proxy {{
 }}
 "
     );
+    rules.push_str(&additions(cluster, ports));
+    rules
+}
+
+/// The rules of further Services.
+pub fn additions(cluster: &Cluster, ports: &[ServicePort]) -> String {
+    let (ip, _) = words(cluster.node);
+    let mut rules = String::new();
     for port in ports {
-        add_port(&mut rules, ip, pods, port);
+        add_port(&mut rules, ip, &cluster.pods, port);
     }
     rules
 }
 
+/// What kube-proxy changes when the endpoints of a port of a Service do: it fills that port's chains anew. An
+/// endpoint's chain that is no longer used it removes later.
+pub fn update(cluster: &Cluster, port: &ServicePort) -> String {
+    let (ip, _) = words(cluster.node);
+    let mut rules = String::new();
+    let external = port.node_port.map(|_| external_chain(port));
+    for chain in endpoint_chains(port).into_iter().chain([service_chain(port)]).chain(external) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(rules, "add chain {ip} kube-proxy {chain}\nflush chain {ip} kube-proxy {chain}");
+    }
+    add_port(&mut rules, ip, &cluster.pods, port);
+    rules
+}
+
+fn endpoint_chains(ServicePort { name, endpoints, .. }: &ServicePort) -> Vec<String> {
+    let chain = |endpoint: &SocketAddr| {
+        format!("endpoint-{name}__{}/{}", endpoint.ip(), endpoint.port()).replace(':', ".")
+    };
+    endpoints.iter().map(chain).collect()
+}
+
+fn service_chain(port: &ServicePort) -> String {
+    format!("service-{}", port.name)
+}
+
+fn external_chain(port: &ServicePort) -> String {
+    format!("external-{}", port.name)
+}
+
 /// The chains of a port of a Service, and what leads to them.
 fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
-    let ServicePort { name, cluster_ip, node_port, endpoints } = port;
+    let ServicePort { cluster_ip, node_port, endpoints, .. } = port;
     let (address, number) = (cluster_ip.ip(), cluster_ip.port());
     let mut add = |what: &str, rest: &str| {
         // Writing to a String cannot fail.
@@ -170,10 +207,7 @@ fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
         }
         return;
     }
-    let chains: Vec<String> = endpoints
-        .iter()
-        .map(|endpoint| format!("endpoint-{name}__{}/{}", endpoint.ip(), endpoint.port()).replace(':', "."))
-        .collect();
+    let chains = endpoint_chains(port);
     for (chain, endpoint) in chains.iter().zip(endpoints) {
         add("chain", chain);
         add("rule", &format!("{chain} {ip} saddr {} jump mark-for-masquerade", endpoint.ip()));
@@ -181,13 +215,13 @@ fn add_port(rules: &mut String, ip: &str, pods: &IpNet, port: &ServicePort) {
     }
     let choices: Vec<String> =
         chains.iter().enumerate().map(|(choice, chain)| format!("{choice} : goto {chain}")).collect();
-    let service = format!("service-{name}");
+    let service = service_chain(port);
     add("chain", &service);
     add("rule", &format!("{service} {ip} daddr {address} {ip} saddr != {pods} jump mark-for-masquerade"));
     add("rule", &format!("{service} numgen random mod {} vmap {{ {} }}", choices.len(), choices.join(", ")));
     add("element", &format!("service-ips {{ {address} . tcp . {number} : goto {service} }}"));
     if let Some(node_port) = node_port {
-        let external = format!("external-{name}");
+        let external = external_chain(port);
         add("chain", &external);
         add("rule", &format!("{external} jump mark-for-masquerade"));
         add("rule", &format!("{external} goto {service}"));
@@ -238,6 +272,31 @@ mod tests {
             network.client.namespace().enter(|| ask(node_port))?;
             let refused = client.namespace().enter(|| TcpStream::connect(empty.cluster_ip(family)));
             assert_eq!(refused.map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_update_leads_to_the_endpoints_of_now() -> Result<()> {
+        let network = Network::build(Topology::Routed, true)?;
+        let (client, nobody, backend) =
+            (network.pod("client")?, network.pod("nobody")?, network.pod("backend")?);
+        let listener = Listener::start(backend.namespace())?;
+        let service = Service::number(1);
+        for family in FAMILIES {
+            let port = |host: &Host| ServicePort {
+                name: "default/service/tcp".to_owned(),
+                cluster_ip: service.cluster_ip(family),
+                node_port: Some(service.node_port()),
+                endpoints: vec![SocketAddr::new(host.address(family), PORT)],
+            };
+            let cluster = Cluster::of(&network.node, [CLUSTER_CIDR, SERVICE_RANGE], family)?;
+            let node = network.node.namespace();
+            nft::run(node, &(ruleset(&cluster, &[]) + &additions(&cluster, &[port(&nobody)])))?;
+            let connect = || client.namespace().enter(|| TcpStream::connect(service.cluster_ip(family)));
+            assert_eq!(connect().map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
+            nft::run(node, &update(&cluster, &port(&backend)))?;
+            client.namespace().enter(|| Connection::open(service.cluster_ip(family), &listener)?.ask())?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod packets;
 mod processor;
 mod report;
 mod rounds;
+mod scale;
 mod socket_lb;
 mod traffic;
 
@@ -40,6 +41,8 @@ enum Benchmark {
     Packets,
     /// What connect-time load balancing costs, against connections without any and against nftables
     SocketLb,
+    /// What up to 50,000 Services cost to start with, to change and to look up, against nftables
+    Scale,
 }
 
 impl Benchmark {
@@ -48,6 +51,7 @@ impl Benchmark {
         match self {
             Self::Packets => packets::measure(effort, done),
             Self::SocketLb => socket_lb::measure(effort, done),
+            Self::Scale => scale::measure(effort, done),
         }
     }
 }

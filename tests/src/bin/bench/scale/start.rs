@@ -1,0 +1,107 @@
+//! A cold start: nothing is loaded, pinned or known.
+
+use super::{
+    memory,
+    nftables::Rules,
+    scene::{Scene, Sync},
+    thousands,
+};
+use crate::{
+    measurement::{Measurement, Unit},
+    report::Group,
+    rounds::Effort,
+};
+use anyhow::Result;
+
+/// What is measured in a round.
+struct Round {
+    /// From the spawn of the agent until it said that it serves all Services, in milliseconds.
+    whole: f64,
+    /// What the agent tells of it.
+    sync: Sync,
+    /// The agent's memory, in megabytes.
+    resident: f64,
+    /// That of the maps, in megabytes.
+    maps: f64,
+    /// Loading the rules, in milliseconds; `None` if they are not compared.
+    nftables: Option<f64>,
+}
+
+/// Measures starts with the Services of a scene. The last agent goes on.
+pub fn measure(scene: &mut Scene, effort: Effort) -> Result<Group> {
+    let services = scene.cluster.services();
+    // The kernel takes rules back in its own time: not while something is measured.
+    let mut loaded = Vec::new();
+    let mut rounds: Vec<Round> = Vec::new();
+    for _ in 0..number_of_rounds(services, effort) {
+        if !rounds.is_empty() {
+            scene.stop()?;
+        }
+        let nftables = if Rules::are_compared(&scene.cluster, effort) {
+            let (rules, took) = Rules::load(scene)?;
+            loaded.push(rules);
+            Some(took)
+        } else {
+            None
+        };
+        let whole = scene.start()?.as_secs_f64() * 1e3;
+        let (resident, maps) = (memory::resident(scene)?, memory::of_maps(scene)?);
+        rounds.push(Round { whole, sync: scene.last_sync()?, resident, maps, nftables });
+    }
+    scene.rules = loaded.pop();
+    Ok(Group {
+        title: format!(
+            "Cold start with {} Services of 10 endpoints, {:.1} MB of manifests",
+            thousands(services),
+            scene.manifests
+        ),
+        measurements: measurements(services, &rounds),
+    })
+}
+
+/// Starts with many Services take long, and loading their rules takes longer.
+fn number_of_rounds(services: u32, effort: Effort) -> usize {
+    match (effort, services) {
+        (Effort::Quick, 10_000..) => 1,
+        (Effort::Quick, _) => 2,
+        (Effort::Full, 10_000..) => 3,
+        (Effort::Full, _) => 5,
+    }
+}
+
+fn measurements(services: u32, rounds: &[Round]) -> Vec<Measurement> {
+    let values = |name: &str, unit, value: &dyn Fn(&Round) -> f64| {
+        Measurement::new(name, unit, rounds.iter().map(value).collect())
+    };
+    let mut whole = values("spawn to fully programmed", Unit::Milliseconds, &|round| round.whole);
+    let mut rest =
+        values("the same without parsing", Unit::Milliseconds, &|round| round.whole - round.sync.parse);
+    let mut resident = values("agent, resident", Unit::Megabytes, &|round| round.resident);
+    match services {
+        10_000 => {
+            whole = whole.at_most(2000.0);
+            rest = rest.at_most(1000.0);
+            resident = resident.at_most(80.0);
+        }
+        50_000 => whole = whole.at_most(8000.0),
+        _ => {}
+    }
+    let mut all = Vec::new();
+    let nftables: Vec<f64> = rounds.iter().filter_map(|round| round.nftables).collect();
+    if !nftables.is_empty() {
+        let nftables = Measurement::new("nftables: nft -f", Unit::Milliseconds, nftables);
+        whole = whole.speed_of(&nftables, (services == 10_000).then_some(4.0));
+        all.push(nftables);
+    }
+    all.extend([
+        whole,
+        rest,
+        values("of it: read and parse", Unit::Milliseconds, &|round| round.sync.parse),
+        values("of it: compile", Unit::Milliseconds, &|round| round.sync.compile),
+        values("of it: write to the maps", Unit::Milliseconds, &|round| round.sync.write),
+        values("map writes", Unit::Count, &|round| round.sync.writes),
+        resident,
+        values("maps, in the kernel", Unit::Megabytes, &|round| round.maps),
+    ]);
+    all
+}
