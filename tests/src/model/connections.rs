@@ -138,6 +138,8 @@ pub struct Connection {
     pub translation: Option<Translation>,
     /// What was seen of it.
     pub progress: Progress,
+    /// It was there before, and was found again by its hash.
+    pub continued: bool,
     /// It is not translated, and known for that only.
     pub untouched: bool,
 }

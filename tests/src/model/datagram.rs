@@ -208,6 +208,7 @@ impl Datagram {
     /// What it does to a connection.
     pub fn signal(&self) -> Signal {
         match self.protocol {
+            _ if self.piece == Piece::Later => Signal::default(),
             TCP => Signal::of_segment(self.bytes[self.transport + 13]),
             SCTP => Signal::of_chunk(self.bytes[self.transport + 12]),
             _ => Signal::default(),
@@ -272,8 +273,11 @@ impl Datagram {
         let before = [quoted.addresses(), quoted.ports()];
         quoted.write_addresses(source.ip(), destination.ip());
         quoted.write_ports(source.port(), destination.port());
-        if quoted.protocol == SCTP && quoted.end <= quoted.bytes.len() {
-            quoted.complete();
+        if quoted.protocol == SCTP {
+            // That of a fragment covers what nobody knows, and what was cut off is not there.
+            if quoted.piece == Piece::Whole && quoted.end <= quoted.bytes.len() {
+                quoted.complete();
+            }
         } else {
             quoted.adjust(&before.concat());
         }

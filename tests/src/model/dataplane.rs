@@ -221,6 +221,7 @@ impl Model {
             choice,
             translation: Some(translation),
             progress,
+            continued: false,
             untouched: true,
         };
         self.connections.add(connection);
@@ -245,7 +246,15 @@ impl Model {
             Err(Refusal::Drop(reason)) => return self.conclude(passage, Outcome::Dropped(reason)),
         };
         let progress = Progress { answered: !opens, ..Progress::default() };
-        let connection = Connection { key, service, choice, translation: None, progress, untouched: false };
+        let connection = Connection {
+            key,
+            service,
+            choice,
+            translation: None,
+            progress,
+            continued: !opens,
+            untouched: false,
+        };
         let id = self.connections.add(connection);
         self.settle(passage, id, false)
     }
@@ -272,11 +281,14 @@ impl Model {
         let mut matching = BTreeSet::new();
         let (mut seen, mut why) = (None, String::new());
         for candidate in candidates {
-            let tried = self.try_backend(passage, &connection, candidate, known);
+            let tried = self.try_backend(passage, &connection, candidate);
             match tried.contradiction {
                 None => {
                     matching.insert(candidate);
-                    seen = Some(tried);
+                    // Where some would make it known and some not, it may be known.
+                    if tried.kind != Kind::NotMade || seen.is_none() {
+                        seen = Some(tried);
+                    }
                 }
                 Some(reason) => why = format!("{why}\n  {}, {:?}: {reason}", candidate.0, tried.kind),
             }
@@ -314,7 +326,6 @@ impl Model {
         passage: &Passage<'_>,
         connection: &Connection,
         backend: Chosen,
-        known: bool,
     ) -> Attempt {
         let v4 = passage.packet.is_v4();
         let key = &connection.key;
@@ -333,7 +344,7 @@ impl Model {
             outcome,
             translation: None,
         };
-        if !known && connection.progress.answered && address.is_some() {
+        if connection.continued && address.is_some() {
             // By which port it went only its lost connection knew.
             let is_virtual = selection::owner(&self.services, self.flags, key.hook, key.destination.ip());
             let outcome = if is_virtual == Ok(true) { Outcome::Rejected } else { Outcome::Untouched };
@@ -346,6 +357,11 @@ impl Model {
         if let Some(obstacle) = obstacle(passage, path, backend.0.ip()) {
             return attempt(Kind::Made, obstacle);
         }
+        let own = key.source.port();
+        let kept = if ports.contains(&own) { own } else { 0 };
+        if refuses_fragment(passage, (kept, backend.0.port())) {
+            return attempt(Kind::Refused, Outcome::Dropped(DropReason::SctpFragment));
+        }
         let left = Datagram::read(&passage.trial.frame);
         let Some(port) = left.map(|left| left.source.port()).filter(|port| ports.contains(port)) else {
             let contradiction = Some(format!("its source port is none of {ports:?}"));
@@ -353,10 +369,6 @@ impl Model {
         };
         let seen_as = SocketAddr::new(address.unwrap_or(key.source.ip()), port);
         let translation = Some(Translation { backend, seen_as, path, reply_hook });
-        if refuses_fragment(passage, (seen_as, backend.0)) {
-            let outcome = Outcome::Dropped(DropReason::SctpFragment);
-            return Attempt { translation: None, ..attempt(Kind::Refused, outcome) };
-        }
         let outcome = translated(passage, seen_as, backend.0, path, path != Path::Stack);
         Attempt { translation, ..attempt(Kind::Translated, outcome) }
     }
@@ -499,11 +511,11 @@ pub(super) fn send_off(mut packet: Datagram, to: IpAddr, path: Path, leaves: boo
     Outcome::Sent(packet.bytes)
 }
 
-/// Whether a first fragment is one whose checksum cannot be corrected.
-pub(super) fn refuses_fragment(passage: &Passage<'_>, to: (SocketAddr, SocketAddr)) -> bool {
+/// Whether a packet is a first fragment whose checksum cannot be corrected for these ports.
+pub(super) fn refuses_fragment(passage: &Passage<'_>, to: (u16, u16)) -> bool {
     let packet = passage.packet;
     let ports = (packet.source.port(), packet.destination.port());
-    packet.piece == Piece::First && packet.protocol == SCTP && ports != (to.0.port(), to.1.port())
+    packet.piece == Piece::First && packet.protocol == SCTP && ports != to
 }
 
 /// Interfaces by their link-layer addresses.

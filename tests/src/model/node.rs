@@ -31,6 +31,8 @@ const FOREVER: u32 = 1 << 20;
 pub struct Node {
     dataplane: Dataplane,
     indexes: [u32; 4],
+    /// How many datagrams in pieces were sent: what each is known by, in whatever sequence.
+    pub datagrams_in_pieces: u16,
 }
 
 impl Node {
@@ -76,7 +78,7 @@ impl Node {
         }
         let indexes = [0, 1, 2, 3].map(|it| interfaces[it].index);
         dataplane.set_interfaces(&Facts { interfaces }, &[node_address(true), node_address(false)])?;
-        Ok(Self { dataplane, indexes })
+        Ok(Self { dataplane, indexes, datagrams_in_pieces: 0 })
     }
 
     /// Brings Services into force.

@@ -163,13 +163,14 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn draft(&self, from: Host, source: SocketAddr, destination: SocketAddr, protocol: u8) -> Draft {
+    fn draft(&mut self, from: Host, source: SocketAddr, destination: SocketAddr, protocol: u8) -> Draft {
         let link = match from.interface() {
             Some(interface) => (from.mac(), interface.mac()),
             None => ([0; 6], [0; 6]),
         };
         let salt = self.steps.wrapping_mul(0x9e37_79b1);
-        Draft { source, destination, protocol, signal: 0, shape: Shape::PLAIN, link, salt }
+        let identification = self.node.datagrams_in_pieces;
+        Draft { source, destination, protocol, signal: 0, shape: Shape::PLAIN, link, salt, identification }
     }
 
     fn send(
@@ -181,6 +182,9 @@ impl<'a> Play<'a> {
         signal: u8,
         shape: Shape,
     ) -> Result<()> {
+        if shape.in_pieces {
+            self.node.datagrams_in_pieces = self.node.datagrams_in_pieces.wrapping_add(1);
+        }
         let draft = Draft { signal, shape, ..self.draft(from, source, destination, protocol) };
         self.send_draft(from, &draft)?;
         while let Some(key) = self.model.undecided().copied() {

@@ -30,7 +30,7 @@ impl Model {
         if packet.piece != Piece::First {
             return None;
         }
-        if refuses_fragment(passage, to) {
+        if refuses_fragment(passage, (to.0.port(), to.1.port())) {
             return Some(Outcome::Dropped(DropReason::SctpFragment));
         }
         self.fragments.insert(fragment(passage), (packet.source.port(), packet.destination.port()));

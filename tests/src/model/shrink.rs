@@ -4,6 +4,13 @@
 /// elements (Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input", 2002), with so many trials at
 /// the most.
 pub fn shrink<T: Clone>(mut sequence: Vec<T>, mut trials: u32, fails: impl Fn(&[T]) -> bool) -> Vec<T> {
+    // What comes after the failure is not needed: the shortest beginning that fails.
+    let (mut passes, mut fails_at) = (0, sequence.len());
+    while fails_at - passes > 1 {
+        let middle = passes.midpoint(fails_at);
+        if fails(&sequence[..middle]) { fails_at = middle } else { passes = middle }
+    }
+    sequence.truncate(fails_at);
     let mut length = sequence.len() / 2;
     while length > 0 {
         let mut start = 0;

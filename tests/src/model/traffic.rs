@@ -6,6 +6,9 @@ use super::datagram::{
 };
 use std::net::{IpAddr, SocketAddr};
 
+/// How many bytes of a datagram in pieces are in the first.
+const CUT: usize = 24;
+
 /// What is unusual about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -58,6 +61,8 @@ pub struct Draft {
     pub link: ([u8; 6], [u8; 6]),
     /// A number that nothing depends on but what is in the packet.
     pub salt: u32,
+    /// What its fragments have in common.
+    pub identification: u16,
 }
 
 impl Draft {
@@ -65,12 +70,10 @@ impl Draft {
     pub fn frames(&self) -> Vec<Vec<u8>> {
         let transport = self.transport();
         let shape = self.shape;
-        if !shape.in_pieces {
+        if !shape.in_pieces || transport.len() <= CUT {
             return vec![self.finish(self.wrap(self.protocol, &transport, Piece::Whole))];
         }
-        // The first one has its checksum, of whatever the others hold.
-        let cut = transport.len().min(24) & !7;
-        let (first, rest) = transport.split_at(cut);
+        let (first, rest) = transport.split_at(CUT);
         let first = self.wrap(self.protocol, first, Piece::First);
         vec![self.finish(first), self.finish(self.wrap(self.protocol, rest, Piece::Later))]
     }
@@ -135,7 +138,7 @@ impl Draft {
     /// A frame with an IP packet of some protocol.
     fn wrap(&self, protocol: u8, body: &[u8], piece: Piece) -> Vec<u8> {
         /// How far the second fragment is from the first, in eights.
-        const OFFSET: u16 = 3;
+        const OFFSET: u16 = CUT as u16 / 8;
         let mut frame = [&self.link.1[..], &self.link.0[..]].concat();
         match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -148,7 +151,7 @@ impl Draft {
                 };
                 frame.extend([8, 0, 0x45 + options.len() as u8 / 4, 0]);
                 frame.extend(length.to_be_bytes());
-                frame.extend(self.salt.to_be_bytes()[2..].iter());
+                frame.extend(self.identification.to_be_bytes());
                 frame.extend(fragment.to_be_bytes());
                 frame.extend([self.shape.hop_limit, protocol, 0, 0]);
                 frame.extend(source.octets());
@@ -160,7 +163,7 @@ impl Draft {
                 let mut extensions: Vec<u8> = Vec::new();
                 if piece != Piece::Whole {
                     let field = if piece == Piece::First { 1 } else { OFFSET << 3 };
-                    extensions = [&[next, 0][..], &field.to_be_bytes(), &self.salt.to_be_bytes()].concat();
+                    extensions = [&[next, 0][..], &field.to_be_bytes(), &[0xca, 0xfe], &self.identification.to_be_bytes()].concat();
                     next = 44;
                 }
                 if self.shape.extended {
