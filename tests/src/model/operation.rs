@@ -218,8 +218,8 @@ impl Operation {
         let roll = chance.number() as u8;
         let arrival = chance.number() as usize;
         match chance.below(1000) {
-            0..=4 => Self::Change { service: chance.below(SERVICES), change: Change::any(chance) },
-            5..=34 => Self::Ping { from: chance.one_of(&Host::ALL), to: target(chance), hop_limit: hop_limit(chance) },
+            0..=7 => Self::Change { service: chance.below(SERVICES), change: Change::any(chance) },
+            8..=34 => Self::Ping { from: chance.one_of(&Host::ALL), to: target(chance), hop_limit: hop_limit(chance) },
             35..=94 => Self::Report {
                 arrival,
                 by_router: chance.once_in(2),
@@ -227,13 +227,17 @@ impl Operation {
                 whole: chance.once_in(2),
                 hop_limit: hop_limit(chance),
             },
-            95..=394 => Self::Send {
-                from: chance.one_of(&Host::ALL),
-                port: chance.below(5),
-                to: target(chance),
-                roll,
-                shape: shape(chance),
-            },
+            95..=394 => {
+                let (from, port) = (chance.one_of(&Host::ALL), chance.below(5));
+                let to = match target(chance) {
+                    // What the node itself sends to a frontend its sockets have translated.
+                    Target::Frontend(at, _) if from == Host::Node => {
+                        Target::Endpoint(at, chance.one_of(&Host::ENDPOINTS))
+                    }
+                    target => target,
+                };
+                Self::Send { from, port, to, roll, shape: shape(chance) }
+            }
             395..=649 => Self::Continue { arrival, roll, shape: shape(chance) },
             _ => Self::Answer { arrival, roll, shape: shape(chance) },
         }
@@ -282,9 +286,9 @@ pub fn signal(protocol: u8, opens: bool, answers_opening: bool, roll: u8) -> u8 
     match (protocol, roll) {
         (TCP, 0..=175) if opens => SYN,
         (TCP, 0..=175) if answers_opening => SYN | ACK,
-        (TCP, 0..=200) => ACK | 0x08,
-        (TCP, 201..=212) => SYN,
-        (TCP, 213..=230) => ACK | 0x01,
+        (TCP, 0..=180) => ACK | 0x08,
+        (TCP, 181..=205) => SYN,
+        (TCP, 206..=230) => ACK | 0x01,
         (TCP, 231..=240) => 0x04,
         (TCP, 241..=246) => ACK | 0x04,
         (TCP, 247..=250) => SYN | ACK,

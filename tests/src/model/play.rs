@@ -153,11 +153,11 @@ impl<'a> Play<'a> {
 
     /// One of the ports that somebody sends from: few, so that connections meet.
     fn port(&self, from: Host, number: usize, to: Target) -> u16 {
-        let ports = [20001, 20009, 40000, 40001, 40002];
+        let ports = [20001, 20005, 40000, 40001, 40002];
         match to {
-            // The node's own exchange may be from a NodePort; a straight one from a frontend's port.
-            Target::Endpoint(at, _) | Target::OtherPort(at, _) if from == Host::Node && number < 3 => {
-                self.model.services[(at + 4) % 8].frontend(FrontendKind::NodePort).port()
+            // The node's own exchange may be from a port that is a NodePort of UDP, too.
+            Target::Endpoint(at, _) if from == Host::Node && number < 3 => {
+                self.model.services[4 + (at ^ 2) % 4].frontend(FrontendKind::NodePort).port()
             }
             _ => ports[number],
         }

@@ -53,6 +53,18 @@ impl Tally {
         self.events.values().sum()
     }
 
+    /// Adds another one.
+    pub fn add(&mut self, other: Self) {
+        fn add<K: Ord>(to: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
+            for (key, count) in from {
+                *to.entry(key).or_default() += count;
+            }
+        }
+        add(&mut self.events, other.events);
+        add(&mut self.drops, other.drops);
+        add(&mut self.occasions, other.occasions);
+    }
+
     /// Counts what became of a packet that was not translated.
     pub fn conclude(&mut self, program: Program, outcome: &Outcome) {
         let event = match outcome {

@@ -171,4 +171,4 @@ pub const CLUSTER_CIDRS: [&str; 2] = ["10.244.0.0/16", "fd00:244::/32"];
 /// The ranges of ClusterIPs.
 pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:96::/112"];
 /// The ports that the node gives to connections under its own address: so few that they are used up.
-pub const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 20000..=20023;
+pub const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 20000..=20007;
