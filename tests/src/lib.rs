@@ -58,6 +58,7 @@ pub mod links;
 pub mod load;
 pub mod losses;
 pub mod manifest;
+pub mod model;
 pub mod namespace;
 pub mod network;
 pub mod nftables;
