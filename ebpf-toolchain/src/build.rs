@@ -3,14 +3,12 @@
 use crate::{Toolchain, environment::command, error::Error, lint::lint, strip::strip};
 use std::{fs, path::Path};
 
-/// The package of the programs, and its binary.
-const PACKAGE: &str = "svc-lb-ebpf";
 /// The BPF target of little-endian machines.
 const TARGET: &str = "bpfel-unknown-none";
 
 impl Toolchain {
-    /// Builds the programs of a workspace, lints the object, and writes it to `output` without its
-    /// debug information.
+    /// Builds the programs of a package of a workspace, whose binary has its name, lints the object, and
+    /// writes it to `output` without its debug information.
     ///
     /// `intermediate` is the directory for what cargo keeps between builds; it must not be one that a
     /// running cargo has locked. `arch` is the architecture that the programs will run on, as
@@ -21,12 +19,13 @@ impl Toolchain {
     pub fn build(
         &self,
         workspace: &Path,
+        package: &str,
         intermediate: &Path,
         arch: &str,
         output: &Path,
     ) -> Result<String, Error> {
-        let warnings = self.compile(workspace, intermediate, arch)?;
-        let path = intermediate.join(TARGET).join("release").join(PACKAGE);
+        let warnings = self.compile(workspace, package, intermediate, arch)?;
+        let path = intermediate.join(TARGET).join("release").join(package);
         let object = fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
         let findings =
             lint(&object).map_err(|source| Error::Object { path: path.clone(), source: source.into() })?;
@@ -39,7 +38,13 @@ impl Toolchain {
     }
 
     /// Runs cargo, and returns what it printed: the compiler's warnings, if it succeeded.
-    fn compile(&self, workspace: &Path, intermediate: &Path, arch: &str) -> Result<String, Error> {
+    fn compile(
+        &self,
+        workspace: &Path,
+        package: &str,
+        intermediate: &Path,
+        arch: &str,
+    ) -> Result<String, Error> {
         let flags = [
             format!("--cfg=bpf_target_arch=\"{arch}\""),
             format!("-Clinker={}", self.linker.path.display()),
@@ -54,7 +59,7 @@ impl Toolchain {
         let mut cargo = command(&self.compiler.cargo);
         cargo
             .current_dir(workspace)
-            .args(["build", "--quiet", "--locked", "--release", "--package", PACKAGE])
+            .args(["build", "--quiet", "--locked", "--release", "--package", package])
             .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
             .arg(intermediate)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))

@@ -78,12 +78,6 @@ impl Programs {
         Ok(Self { dataplane })
     }
 
-    /// Runs a program on a frame so many times; each run after the first gets what the one before it
-    /// left.
-    pub fn repeat(&mut self, program: Program, frame: &[u8], times: u32) -> Result<Trial> {
-        Ok(self.dataplane.try_packet_times(program, frame, times)?)
-    }
-
     /// What the programs have rewritten since they were loaded, in both directions.
     pub fn rewritten(&self, program: Program) -> Result<u64> {
         let programs = self.dataplane.statistics()?.programs;

@@ -30,7 +30,8 @@ pub fn run(workspace: &Path, steps: &mut Steps, arguments: &[OsString]) -> Resul
 fn programs_without_warnings(workspace: &Path) -> Result<()> {
     let intermediate = workspace.join("target/ebpf");
     let object = intermediate.join("svc-lb-ebpf.o");
-    let warnings = Toolchain::find(workspace)?.build(workspace, &intermediate, ARCH, &object)?;
+    let warnings =
+        Toolchain::find(workspace)?.build(workspace, "svc-lb-ebpf", &intermediate, ARCH, &object)?;
     ensure!(warnings.is_empty(), "the eBPF programs build with warnings:\n{warnings}");
     Ok(())
 }

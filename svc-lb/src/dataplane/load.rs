@@ -15,7 +15,7 @@ use super::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::MapData,
-    programs::{Program as AyaProgram, ProgramError},
+    programs::{Program as AyaProgram, ProgramError, ProgramFd},
 };
 use aya_obj::{EbpfSectionKind, generated::bpf_map_type::BPF_MAP_TYPE_HASH};
 use std::{collections::BTreeMap, path::Path};
@@ -139,6 +139,15 @@ pub fn load_program(ebpf: &mut Ebpf, program: &'static str) -> Result<(), Datapl
         }
         error => DataplaneError::Program { program, reason: chain(&error), log: String::new() },
     })
+}
+
+/// A program's descriptor, once the kernel has verified it.
+pub fn descriptor(ebpf: &mut Ebpf, program: &'static str) -> Result<ProgramFd, DataplaneError> {
+    load_program(ebpf, program)?;
+    let loaded =
+        ebpf.program(program).ok_or_else(|| object(&format!("the object has no program {program}")))?;
+    let descriptor = loaded.fd().map_err(|error| object(&chain(&error)))?;
+    descriptor.try_clone().map_err(|error| object(&error.to_string()))
 }
 
 /// The last lines of a text, a line break before each, cut to a readable length: the verifier lists

@@ -51,7 +51,7 @@ pub use trial::Trial;
 pub use typed::MapError;
 
 use crate::{compile::Tables, node::Facts, status::Attachment};
-use aya::Ebpf;
+use aya::{Ebpf, programs::ProgramFd};
 use cgroup::CgroupPrograms;
 use clock::Clock;
 use interfaces::Interfaces;
@@ -183,18 +183,7 @@ impl Dataplane {
 
     /// Runs a program on a frame that nobody sent, as if it had come in by the loopback interface.
     pub fn try_packet(&mut self, program: Program, frame: &[u8]) -> Result<Trial, DataplaneError> {
-        self.try_packet_times(program, frame, 1)
-    }
-
-    /// Runs a program on a frame so many times, for its duration; each run after the first gets what the
-    /// one before it left.
-    pub fn try_packet_times(
-        &mut self,
-        program: Program,
-        frame: &[u8],
-        times: u32,
-    ) -> Result<Trial, DataplaneError> {
-        trial::run(&mut self.ebpf, program, trial::LOOPBACK, frame, times)
+        trial::run(&mut self.ebpf, program, trial::LOOPBACK, frame)
     }
 
     /// Runs a program on a frame that nobody sent, as if it had come in by an interface, or were to leave by it.
@@ -204,7 +193,12 @@ impl Dataplane {
         interface: u32,
         frame: &[u8],
     ) -> Result<Trial, DataplaneError> {
-        trial::run(&mut self.ebpf, program, interface, frame, 1)
+        trial::run(&mut self.ebpf, program, interface, frame)
+    }
+
+    /// A program's descriptor, for other programs to go on with it (`bpf_tail_call`).
+    pub fn program(&mut self, program: Program) -> Result<ProgramFd, DataplaneError> {
+        load::descriptor(&mut self.ebpf, program.name())
     }
 
     /// What the programs counted, and how full the tables are; the flow tables as the last finished

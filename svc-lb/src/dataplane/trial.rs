@@ -9,7 +9,6 @@ use aya::{
     Ebpf, TestRun, TestRunOptions,
     programs::{ProgramError, SchedClassifier, Xdp},
 };
-use std::time::Duration;
 use svc_lb_common::counters::Program;
 
 /// What became of the packet.
@@ -19,22 +18,13 @@ pub struct Trial {
     pub verdict: i32,
     /// The frame that it left.
     pub frame: Vec<u8>,
-    /// How long one run took, on average.
-    pub duration: Duration,
 }
 
 /// The ifindex of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// Runs a program on a frame as of an interface, so many times; each run after the first gets what the one
-/// before it left.
-pub fn run(
-    ebpf: &mut Ebpf,
-    program: Program,
-    interface: u32,
-    frame: &[u8],
-    times: u32,
-) -> Result<Trial, DataplaneError> {
+/// Runs a program on a frame as of an interface.
+pub fn run(ebpf: &mut Ebpf, program: Program, interface: u32, frame: &[u8]) -> Result<Trial, DataplaneError> {
     load_program(ebpf, program.name())?;
     let failed =
         |reason: String| DataplaneError::Program { program: program.name(), reason, log: String::new() };
@@ -46,7 +36,6 @@ pub fn run(
         data_in: Some(frame),
         data_out: Some(&mut left),
         ctx_in: Some(bytemuck::cast_slice(&context)),
-        repeat: times,
         ..TestRunOptions::default()
     };
     let result = match program {
@@ -55,7 +44,7 @@ pub fn run(
     };
     let result = result.map_err(|error: ProgramError| failed(chain(&error)))?;
     left.truncate(result.data_size_out as usize);
-    Ok(Trial { verdict: result.return_value.cast_signed(), frame: left, duration: result.duration })
+    Ok(Trial { verdict: result.return_value.cast_signed(), frame: left })
 }
 
 /// Of `struct xdp_md` (linux/bpf.h), in words: `data_end`, in bytes from the frame's beginning.

@@ -114,6 +114,18 @@ impl Measurement {
         self
     }
 
+    /// The same under another name.
+    pub fn named(mut self, name: String) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The same without what goes with it, as that was measured in the same rounds.
+    pub fn without(mut self, overhead: &[f64]) -> Self {
+        self.values.iter_mut().zip(overhead).for_each(|(value, overhead)| *value -= overhead);
+        self
+    }
+
     /// The value in the middle.
     pub fn median(&self) -> f64 {
         median(self.values.iter().copied())

@@ -1,104 +1,300 @@
-//! What a packet costs in each program, by test runs in the kernel (`BPF_PROG_TEST_RUN`).
+//! What a packet costs in each program, by test runs in the kernel (`BPF_PROG_TEST_RUN`), beside the least that
+//! programs for its purpose have to do: the floors of `svc-lb-bench-ebpf`.
 //!
-//! Each row is compared with a frame that is not IP, which the same program gives back at once: the
-//! difference is what svc-lb does.
+//! The kernel does not restore a packet between the repetitions of a test run. So a program of our own, the
+//! course, stands before the one that is measured: it writes the packet of another flow each time. What the
+//! course costs is measured with a program behind it that does nothing, in the same rounds, and taken off.
+//! Counters prove that every packet took the way that is measured.
+
+mod bed;
+mod case;
+mod node;
 
 use crate::{
     measurement::{Measurement, Unit},
     report::Group,
-    rounds::Effort,
+    rounds::{self, Effort},
 };
-use anyhow::{Result, ensure};
-use etherparse::TcpHeader;
-use std::net::SocketAddr;
+use anyhow::Result;
+use bed::Bed;
+use case::{Case, Effect, Flags, Flows, Maker, Subject};
+use node::Purpose;
+use svc_lb::compile::Family;
 use svc_lb_common::counters::Program::{
-    self, TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
+    TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
 };
-use svc_lb_tests::{
-    frame::Path,
-    programs::{FRONTEND, IDENTITY_PORT, MAC, Programs},
-};
+use svc_lb_tests::plan::FAMILIES;
 
-/// Runs a round.
-const RUNS: u32 = 200_000;
-/// Rounds a row.
-const ROUNDS: usize = 5;
-
-/// What a program gets, and whether it translates that.
-struct Row {
-    what: String,
-    frame: Vec<u8>,
-    translated: bool,
-}
+/// Packets a round.
+const PACKETS: u32 = 1 << 20;
+/// Packets a round of a quick measurement.
+const FEW_PACKETS: u32 = 1 << 17;
+/// Rounds.
+const ROUNDS: usize = 9;
+/// How many flows are known.
+const FLOWS: [u32; 3] = [1, 1 << 13, 1 << 16];
+/// How many are known at the most, which a quick measurement leaves out.
+const MANY_FLOWS: u32 = 1 << 19;
+/// From how many flows on the processor's caches decide.
+const BEYOND_CACHES: u32 = 1 << 16;
+/// Entries of the flow tables: enough for all kinds of flows, two each.
+const ENTRIES: u32 = 1 << 19;
+/// The same for many.
+const MANY_ENTRIES: u32 = 1 << 22;
 
 /// Measures every program.
 pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
-    let groups = Programs::with(|programs| {
-        let measured = [XdpUplink, TcUplinkIngress, TcUplinkEgress, TcPodIngress, TcPodEgress];
-        measured
-            .into_iter()
-            .map(|program| measure_program(programs, program, effort))
-            .collect::<Result<Vec<_>>>()
+    let makers = |bed: &Bed| FAMILIES.map(|family| Maker { links: bed.links, family });
+    let mut groups = Vec::new();
+    Bed::with(ENTRIES, |bed| {
+        for maker in makers(bed) {
+            open_flows(bed, maker, BEYOND_CACHES)?;
+            for number in FLOWS {
+                groups.push(established(bed, maker, number, effort)?);
+            }
+            groups.push(not_ours(bed, maker, effort)?);
+        }
+        Ok(())
+    })?;
+    if effort == Effort::Full {
+        Bed::with(MANY_ENTRIES, |bed| {
+            for maker in makers(bed) {
+                open_flows(bed, maker, MANY_FLOWS)?;
+                groups.push(established(bed, maker, MANY_FLOWS, effort)?);
+            }
+            Ok(())
+        })?;
+    }
+    // Here flows are always new, and displace older ones.
+    Bed::with(ENTRIES, |bed| {
+        for flood in [false, true] {
+            for maker in makers(bed) {
+                groups.push(opened(bed, maker, flood, effort)?);
+            }
+        }
+        Ok(())
     })?;
     groups.into_iter().for_each(done);
     Ok(())
 }
 
-fn measure_program(programs: &mut Programs, program: Program, effort: Effort) -> Result<Group> {
-    let mut measurements: Vec<Measurement> = Vec::new();
-    for row in rows(program)? {
-        let durations = measure_row(programs, program, &row, effort.rounds(ROUNDS))?;
-        let measurement = Measurement::new(row.what, Unit::Nanoseconds, durations);
-        let floor = measurements.first();
-        measurements.push(match floor {
-            Some(floor) => measurement.more_than(floor, None),
-            None => measurement,
-        });
-    }
-    Ok(Group { title: format!("A packet in {}, by test runs", program.name()), measurements })
-}
+/// Where flows are for, and the programs of their first packets, answers and acknowledgements.
+const KINDS: [(Purpose, svc_lb_common::counters::Program, svc_lb_common::counters::Program); 3] = [
+    (Purpose::Remote, XdpUplink, XdpUplink),
+    (Purpose::Local, TcUplinkIngress, TcUplinkEgress),
+    (Purpose::FromPod, TcPodIngress, TcPodEgress),
+];
 
-/// The frames, that which is not IP first.
-fn rows(program: Program) -> Result<Vec<Row>> {
-    let row = |what: &str, frame, translated| Row { what: what.to_owned(), frame, translated };
-    let mut arp = vec![0; 60];
-    arp[12..14].copy_from_slice(&[8, 6]);
-    let mut rows = vec![row("not IP", arp, false)];
-    for (family, frontend) in ["IPv4", "IPv6"].into_iter().zip(FRONTEND) {
-        let nobody = if frontend.is_ipv4() { "203.0.113.9" } else { "2001:db8:9::9" };
-        let client = if frontend.is_ipv4() { "198.51.100.7" } else { "2001:db8:7::7" };
-        let path = |destination| -> Result<Path> {
-            Ok(Path { macs: (MAC, MAC), source: SocketAddr::new(client.parse()?, 45000), destination })
-        };
-        let other = path(SocketAddr::new(nobody.parse()?, 80))?;
-        rows.push(row(&format!("{family} TCP for no frontend"), other.syn(1)?, false));
-        if matches!(program, TcUplinkIngress | TcPodIngress) {
-            let ours = path(SocketAddr::new(frontend, IDENTITY_PORT))?;
-            rows.push(row(&format!("{family} UDP of a known flow"), ours.udp(b"hello")?, true));
-            let ack = TcpHeader { ack: true, ..TcpHeader::default() };
-            rows.push(row(&format!("{family} TCP of a known flow"), ours.tcp(ack, b"hello")?, true));
+/// Makes so many flows of each kind: a handshake each.
+fn open_flows(bed: &mut Bed, maker: Maker, number: u32) -> Result<()> {
+    for (purpose, forward, reply) in KINDS {
+        let sent = |case: Case| if forward == XdpUplink { case.sent() } else { case };
+        let syn = maker.forward(Subject::Own(forward), purpose, Flags::Syn)?;
+        let ack = maker.forward(Subject::Own(forward), purpose, Flags::Ack)?;
+        for case in [
+            sent(syn).counts(Effect::OpenedAndForwarded),
+            maker.reply(reply, purpose, Flags::SynAck)?,
+            sent(ack).counts(Effect::Forwarded),
+        ] {
+            bed.run(&mut case.of(Flows::InOrder(number)), number)?;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
-/// How many nanoseconds a run takes, a value a round.
-fn measure_row(programs: &mut Programs, program: Program, row: &Row, rounds: usize) -> Result<Vec<f64>> {
-    // A TCP flow begins with a SYN; without its ACK it is the same packet.
-    let mut opening = row.frame.clone();
-    if row.translated && row.what.contains("TCP") {
-        let flags = if row.what.contains("IPv4") { 14 + 20 + 13 } else { 14 + 40 + 13 };
-        opening[flags] = 2;
+/// What is compared with what: the place of a floor, and how often the floor it may take.
+struct Row {
+    case: Case,
+    floor: Option<(usize, Option<f64>)>,
+}
+
+impl Row {
+    fn alone(case: Case) -> Self {
+        Self { case, floor: None }
     }
-    programs.run(program, &opening)?;
-    let before = programs.rewritten(program)?;
-    let mut durations = Vec::new();
-    for _ in 0..rounds {
-        let duration = programs.repeat(program, &row.frame, RUNS)?.duration;
-        durations.push(duration.as_secs_f64() * 1e9);
+
+    fn beside(case: Case, floor: usize, at_most: Option<f64>) -> Self {
+        Self { case, floor: Some((floor, at_most)) }
     }
-    let rewritten = programs.rewritten(program)? - before;
-    let expected = if row.translated { u64::from(RUNS) * rounds as u64 } else { 0 };
-    ensure!(rewritten == expected, "{}: {rewritten} of {expected} packets were translated", row.what);
-    Ok(durations)
+}
+
+/// The rows that every table begins with: the course for XDP and for tc, and floor (b) for both.
+fn floors(maker: Maker, number: u32) -> Result<Vec<Row>> {
+    let flows = Flows::Known(number);
+    let (translate, translate_in_tc) = match maker.family {
+        Family::V4 => ("floor_translate_v4", "floor_tc_v4"),
+        Family::V6 => ("floor_translate_v6", "floor_tc_v6"),
+    };
+    let forward = |subject, purpose| maker.forward(subject, purpose, Flags::Ack).map(|case| case.of(flows));
+    Ok(vec![
+        Row::alone(forward(Subject::Xdp("nothing_xdp"), Purpose::Remote)?.named("the course, XDP")),
+        Row::alone(forward(Subject::Tc("nothing_tc"), Purpose::Local)?.named("the course, tc")),
+        Row::alone(forward(Subject::Xdp(translate), Purpose::Remote)?.sent().named("floor (b), XDP")),
+        Row::alone(forward(Subject::Tc(translate_in_tc), Purpose::Local)?.named("floor (b), tc")),
+    ])
+}
+
+/// The place of the course for XDP; that for tc follows.
+const COURSE: usize = 0;
+/// The place of floor (b) for XDP.
+const XDP_FLOOR: usize = 2;
+/// The place of floor (b) for tc.
+const TC_FLOOR: usize = 3;
+
+/// Packets of established flows.
+fn established(bed: &mut Bed, maker: Maker, number: u32, effort: Effort) -> Result<Group> {
+    let family = maker.family;
+    let (in_xdp, in_tc) = match (number >= BEYOND_CACHES, family) {
+        (true, _) => (1.3, 1.3),
+        (false, Family::V4) => (1.15, 1.15),
+        (false, Family::V6) => (1.25, 1.15),
+    };
+    let flows = Flows::Known(number);
+    let forward = |program, purpose| {
+        let case = maker.forward(Subject::Own(program), purpose, Flags::Ack)?;
+        anyhow::Ok(case.of(flows).counts(Effect::Forwarded))
+    };
+    let reply = |program, purpose| maker.reply(program, purpose, Flags::Ack).map(|case| case.of(flows));
+    let mut rows = floors(maker, number)?;
+    let turn = if family == Family::V4 { "floor_turn_v4" } else { "floor_turn_v6" };
+    let turn = maker.forward(Subject::Xdp(turn), Purpose::Remote, Flags::Ack)?.of(flows).sent();
+    rows.extend([
+        Row::alone(turn.named("floor (a)")),
+        Row::beside(
+            forward(XdpUplink, Purpose::Remote)?.sent().named("XDP, to a remote backend"),
+            XDP_FLOOR,
+            Some(in_xdp),
+        ),
+        Row::beside(
+            reply(XdpUplink, Purpose::Remote)?.named("XDP, reply of a remote backend"),
+            XDP_FLOOR,
+            Some(in_xdp),
+        ),
+        Row::beside(
+            forward(XdpUplink, Purpose::Local)?
+                .counts(Effect::Nothing)
+                .named("XDP, to a local backend, left to tc"),
+            XDP_FLOOR,
+            None,
+        ),
+        Row::beside(
+            forward(TcUplinkIngress, Purpose::Local)?.named("tc, to a local backend"),
+            TC_FLOOR,
+            Some(in_tc),
+        ),
+        Row::beside(
+            reply(TcUplinkEgress, Purpose::Local)?.named("tc, reply of a local backend"),
+            TC_FLOOR,
+            Some(in_tc),
+        ),
+        Row::beside(
+            forward(TcPodIngress, Purpose::FromPod)?.named("tc, from a pod to a ClusterIP"),
+            TC_FLOOR,
+            Some(in_tc),
+        ),
+        Row::beside(reply(TcPodEgress, Purpose::FromPod)?.named("tc, reply to a pod"), TC_FLOOR, Some(in_tc)),
+    ]);
+    let title = format!("{family}: a packet of one of {number} established flows, by test runs");
+    measure_rows(bed, title, rows, number, effort)
+}
+
+/// Packets that are for no frontend.
+fn not_ours(bed: &mut Bed, maker: Maker, effort: Effort) -> Result<Group> {
+    let mut rows = floors(maker, 1)?;
+    for program in [XdpUplink, TcUplinkIngress, TcUplinkEgress, TcPodIngress, TcPodEgress] {
+        let floor = if program == XdpUplink { XDP_FLOOR } else { TC_FLOOR };
+        rows.push(Row::beside(maker.not_ours(program)?.named(program.name()), floor, Some(1.0)));
+    }
+    measure_rows(
+        bed,
+        format!("{}: a packet that is not for svc-lb, by test runs", maker.family),
+        rows,
+        1,
+        effort,
+    )
+}
+
+/// First packets, and packets that are answered.
+fn opened(bed: &mut Bed, maker: Maker, flood: bool, effort: Effort) -> Result<Group> {
+    let mut rows = floors(maker, 1)?;
+    // No flow is known here.
+    rows.truncate(XDP_FLOOR);
+    let new = Flows::New { made: 0, flood };
+    let syn = |subject, purpose| maker.forward(subject, purpose, Flags::Syn).map(|case| case.of(new));
+    let connect = if maker.family == Family::V4 { "floor_connect_v4" } else { "floor_connect_v6" };
+    let floor = rows.len();
+    let remote = syn(Subject::Own(XdpUplink), Purpose::Remote)?.counts(Effect::OpenedAndForwarded).sent();
+    let floor_case = Case { purpose: None, ..syn(Subject::Xdp(connect), Purpose::Remote)? };
+    rows.extend([
+        Row::alone(floor_case.sent().named("floor (c)")),
+        Row::beside(remote.named("XDP, to a remote backend"), floor, Some(1.15).filter(|_| !flood)),
+    ]);
+    if !flood {
+        let affinity = syn(Subject::Own(XdpUplink), Purpose::Affinity)?;
+        let maglev = syn(Subject::Own(XdpUplink), Purpose::Maglev)?;
+        let local = syn(Subject::Own(TcUplinkIngress), Purpose::Local)?;
+        let from_pod = syn(Subject::Own(TcPodIngress), Purpose::FromPod)?;
+        let rejected = maker.forward(Subject::Own(XdpUplink), Purpose::Empty, Flags::Syn)?;
+        rows.extend([
+            Row::beside(
+                affinity.counts(Effect::OpenedAndForwarded).sent().named("XDP, of a client with an affinity"),
+                floor,
+                None,
+            ),
+            Row::beside(maglev.counts(Effect::Opened).named("XDP, Maglev, local, left to tc"), floor, None),
+            Row::beside(
+                local.counts(Effect::OpenedAndForwarded).named("tc, to a local backend"),
+                floor,
+                None,
+            ),
+            Row::beside(
+                from_pod.counts(Effect::OpenedAndForwarded).named("tc, from a pod to a ClusterIP"),
+                floor,
+                None,
+            ),
+            Row::alone(rejected.counts(Effect::Rejected).sent().named("XDP, rejected")),
+        ]);
+    }
+    let rate = if flood { ", in a flood of them" } else { "" };
+    let title = format!("{}: a new flow's first packet{rate}, by test runs", maker.family);
+    measure_rows(bed, title, rows, 0, effort)
+}
+
+/// Measures rows in turns. `known`: how many flows are looked at before each measurement, so that it begins as
+/// it goes on.
+fn measure_rows(
+    bed: &mut Bed,
+    title: String,
+    mut rows: Vec<Row>,
+    known: u32,
+    effort: Effort,
+) -> Result<Group> {
+    let packets = if effort == Effort::Quick { FEW_PACKETS } else { PACKETS };
+    let values = rounds::interleaved_all(rows.len(), effort.rounds(ROUNDS), |row| {
+        let case = &mut rows[row].case;
+        if known > 0 {
+            bed.run(case, known)?;
+        }
+        bed.run(case, packets)
+    })?;
+    let measurements: Vec<_> = (0..rows.len())
+        .map(|row| {
+            let course = COURSE + usize::from(!rows[row].case.subject.is_xdp());
+            let whole = Measurement::new(rows[row].case.name.clone(), Unit::Nanoseconds, values[row].clone());
+            let net = if row <= COURSE + 1 { whole.clone() } else { whole.clone().without(&values[course]) };
+            (whole, net)
+        })
+        .collect();
+    let compared = rows.iter().zip(&measurements).map(|(row, (whole, net))| match row.floor {
+        None => net.clone(),
+        Some((floor, at_most)) => {
+            let (whole_floor, net_floor) = &measurements[floor];
+            let with_course =
+                whole_floor.clone().named(format!("{}, both with the course", whole_floor.name));
+            let mut net = net.clone().times_of(net_floor, at_most);
+            net.comparisons.extend(whole.clone().times_of(&with_course, None).comparisons);
+            net
+        }
+    });
+    Ok(Group { title, measurements: compared.collect() })
 }

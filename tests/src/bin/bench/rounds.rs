@@ -25,14 +25,24 @@ impl Effort {
 /// one a round. A round that is not counted goes first, to warm caches and tables.
 pub fn interleaved<const N: usize>(
     rounds: usize,
-    mut measure: impl FnMut(usize) -> Result<f64>,
+    measure: impl FnMut(usize) -> Result<f64>,
 ) -> Result<[Vec<f64>; N]> {
-    let mut values = [const { Vec::new() }; N];
-    for variant in 0..N {
+    let mut values = interleaved_all(N, rounds, measure)?.into_iter();
+    Ok(std::array::from_fn(|_| values.next().unwrap_or_default()))
+}
+
+/// The same for a number of variants that only the run knows.
+pub fn interleaved_all(
+    variants: usize,
+    rounds: usize,
+    mut measure: impl FnMut(usize) -> Result<f64>,
+) -> Result<Vec<Vec<f64>>> {
+    let mut values = vec![Vec::new(); variants];
+    for variant in 0..variants {
         measure(variant)?;
     }
     for round in 0..rounds {
-        for variant in order::<N>(round) {
+        for variant in order(variants, round) {
             values[variant].push(measure(variant)?);
         }
     }
@@ -40,8 +50,8 @@ pub fn interleaved<const N: usize>(
 }
 
 /// Who comes first changes from round to round, and so does who comes after whom.
-fn order<const N: usize>(round: usize) -> [usize; N] {
-    let mut order = std::array::from_fn(|place| (place + round / 2) % N);
+fn order(variants: usize, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..variants).map(|place| (place + round / 2) % variants).collect();
     if round % 2 == 1 {
         order.reverse();
     }
@@ -54,8 +64,8 @@ mod tests {
 
     #[test]
     fn the_order_changes_and_everybody_has_a_turn() {
-        assert_eq!([0, 1, 2, 3].map(order::<2>), [[0, 1], [1, 0], [1, 0], [0, 1]]);
-        assert_eq!([0, 1, 2, 3].map(order::<3>), [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]]);
+        assert_eq!([0, 1, 2, 3].map(|round| order(2, round)), [[0, 1], [1, 0], [1, 0], [0, 1]]);
+        assert_eq!([0, 1, 2, 3].map(|round| order(3, round)), [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]]);
     }
 
     #[test]

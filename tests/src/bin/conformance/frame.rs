@@ -127,7 +127,6 @@ impl Action {
 mod tests {
     use super::*;
     use crate::case::tests::forwarded;
-    use std::time::Duration;
 
     const CLIENT: &str = "203.0.113.2:40000";
     const FRONTEND: &str = "192.0.2.1:80";
@@ -139,7 +138,7 @@ mod tests {
 
     fn seen(verdict: i32, frame: Vec<u8>) -> Result<Outcome> {
         let first = First::new(&forwarded("203.0.113.2", FRONTEND, &[], false), 40000, SENDER)?;
-        first.outcome(Program::TcUplinkIngress, &Trial { verdict, frame, duration: Duration::ZERO })
+        first.outcome(Program::TcUplinkIngress, &Trial { verdict, frame })
     }
 
     #[test]
