@@ -33,7 +33,8 @@ impl Unit {
         }
     }
 
-    const fn is_rate(self) -> bool {
+    /// Whether more is better.
+    pub const fn is_rate(self) -> bool {
         matches!(self, Self::GigabitsPerSecond | Self::ConnectionsPerSecond)
     }
 }
