@@ -41,7 +41,7 @@ enum Command {
     },
     /// Measure svc-lb in network namespaces, and compare it with its targets (as root). The report is in target/bench/
     Bench {
-        /// What to measure, as `cargo xtask bench --help` lists it; if nothing is named, everything. With --quick
+        /// What to measure: packets, socket-lb, end-to-end, scale; if nothing is named, everything. With --quick
         /// fewer rounds, with --check a failure if a target is missed
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,

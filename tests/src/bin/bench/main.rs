@@ -3,7 +3,9 @@
 //! Everything is measured in network namespaces of its own, and compared with something that was measured in
 //! the same run: absolute figures are the machine's.
 
+mod end_to_end;
 mod kube_proxy;
+mod legs;
 mod measurement;
 mod nft;
 mod packets;
@@ -11,6 +13,7 @@ mod processor;
 mod report;
 mod rounds;
 mod socket_lb;
+mod tool;
 mod traffic;
 
 use anyhow::Result;
@@ -43,6 +46,8 @@ enum Benchmark {
     Packets,
     /// What connect-time load balancing costs, against connections without any and against nftables
     SocketLb,
+    /// What a client sees: NodePorts and a ClusterIP, against nobody between, kube-proxy and HAProxy
+    EndToEnd,
 }
 
 impl Benchmark {
@@ -56,6 +61,7 @@ impl Benchmark {
         match self {
             Self::Packets => packets::measure(effort, done),
             Self::SocketLb => socket_lb::measure(effort, done),
+            Self::EndToEnd => end_to_end::measure(effort, done),
         }
     }
 }

@@ -154,6 +154,12 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// The value of ascending ones that a part of them does not exceed, from 0 to 1; not a number, if there is none.
+pub fn quantile(ascending: &[f64], part: f64) -> f64 {
+    let place = (ascending.len() as f64 * part).ceil() as usize;
+    ascending.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +169,14 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()).to_bits(), 2.0_f64.to_bits());
         assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()).to_bits(), 2.5_f64.to_bits());
         assert!(median([].into_iter()).is_nan());
+    }
+
+    #[test]
+    fn a_quantile_is_exceeded_by_the_rest_alone() {
+        let ascending: Vec<f64> = (1..=200).map(f64::from).collect();
+        let quantiles = [0.0, 0.5, 0.99, 1.0].map(|part| quantile(&ascending, part));
+        assert_eq!(quantiles.map(f64::to_bits), [1.0_f64, 100.0, 198.0, 200.0].map(f64::to_bits));
+        assert!(quantile(&[], 0.5).is_nan());
     }
 
     #[test]

@@ -23,10 +23,10 @@ impl Effort {
 
 /// Measures every variant once a round, and each round in another order; returns the values of each variant,
 /// one a round. A round that is not counted goes first, to warm caches and tables.
-pub fn interleaved<const N: usize>(
+pub fn interleaved<T, const N: usize>(
     rounds: usize,
-    mut measure: impl FnMut(usize) -> Result<f64>,
-) -> Result<[Vec<f64>; N]> {
+    mut measure: impl FnMut(usize) -> Result<T>,
+) -> Result<[Vec<T>; N]> {
     let mut values = [const { Vec::new() }; N];
     for variant in 0..N {
         measure(variant)?;
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn values_are_those_of_their_variant_and_begin_after_the_warm_up() -> Result<()> {
         let mut calls = 0_u32;
-        let values = interleaved::<2>(3, |variant| {
+        let values = interleaved::<_, 2>(3, |variant| {
             calls += 1;
             Ok(f64::from(calls) * if variant == 0 { 1.0 } else { -1.0 })
         })?;
