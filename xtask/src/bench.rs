@@ -8,7 +8,7 @@ use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt, pat
 /// code is this command's.
 pub fn run(workspace: &Path, steps: &mut Steps, arguments: &[OsString]) -> Result<Infallible> {
     process::require_root("bench")?;
-    setup::run(workspace, steps)?;
+    setup::run_for_bench(workspace, steps)?;
     let cargo = || process::cargo(workspace);
     steps.run("build", || {
         process::run(cargo().args(["build", "--release", "--workspace", "--locked", "--quiet"]))

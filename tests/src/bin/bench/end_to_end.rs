@@ -147,15 +147,13 @@ impl Measured<'_> {
                 legs::latency(Connection::open(target, listener)?)
             })
         })?;
-        let kinds: [(&str, fn(&Latency) -> f64); 2] = [
-            ("Median latency", |latency| latency.median),
-            ("99th percentile of latency", |latency| latency.p99),
-        ];
-        for (kind, of) in kinds {
+        let mut percentile = |percentile: &str, of: fn(&Latency) -> f64| {
             let values = values.each_ref().map(|rounds| rounds.iter().map(of).collect());
-            let title = self.title(&format!("{kind} of requests of a connection"));
+            let title = self.title(&format!("{percentile} of the latency of requests"));
             done(self.group(&title, Unit::Microseconds, values, &beside_none));
-        }
+        };
+        percentile("Median", |latency| latency.median);
+        percentile("99th percentile", |latency| latency.p99);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What is done with a variant each round: it makes connections, asks, or sends.
 
 use crate::{
-    measurement::quantile,
+    measurement::percentile,
     processor::{self, Workers},
     traffic::{Connection, Listener},
 };
@@ -54,7 +54,7 @@ pub fn latency(mut connection: Connection) -> Result<Latency> {
         times.push(asked.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_unstable_by(f64::total_cmp);
-    Ok(Latency { median: quantile(&times, 0.5), p99: quantile(&times, 0.99) })
+    Ok(Latency { median: percentile(&times, 50), p99: percentile(&times, 99) })
 }
 
 /// Gigabits a second that one processor moves.

@@ -154,9 +154,9 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// The value of ascending ones that a part of them does not exceed, from 0 to 1; not a number, if there is none.
-pub fn quantile(ascending: &[f64], part: f64) -> f64 {
-    let place = (ascending.len() as f64 * part).ceil() as usize;
+/// The value of ascending ones that so many of a hundred do not exceed; not a number, if there is none.
+pub fn percentile(ascending: &[f64], percent: usize) -> f64 {
+    let place = (ascending.len() * percent).div_ceil(100);
     ascending.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
@@ -172,11 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_is_exceeded_by_the_rest_alone() {
+    fn a_percentile_is_exceeded_by_the_rest_alone() {
         let ascending: Vec<f64> = (1..=200).map(f64::from).collect();
-        let quantiles = [0.0, 0.5, 0.99, 1.0].map(|part| quantile(&ascending, part));
-        assert_eq!(quantiles.map(f64::to_bits), [1.0_f64, 100.0, 198.0, 200.0].map(f64::to_bits));
-        assert!(quantile(&[], 0.5).is_nan());
+        let percentiles = [0, 50, 99, 100].map(|percent| percentile(&ascending, percent));
+        assert_eq!(percentiles.map(f64::to_bits), [1.0_f64, 100.0, 198.0, 200.0].map(f64::to_bits));
+        assert!(percentile(&[], 50).is_nan());
     }
 
     #[test]

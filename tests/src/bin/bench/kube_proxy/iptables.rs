@@ -120,11 +120,11 @@ impl Rules {
         for (place, endpoint) in endpoints.iter().enumerate() {
             let chain = format!("KUBE-SEP-{number:012}{place:04}");
             let to = format!("-m comment --comment \"{name} -> {endpoint}\"");
-            let left = endpoints.len() - place;
+            let left = (endpoints.len() - place) as u32;
             let chance = if left == 1 {
                 String::new()
             } else {
-                format!(" -m statistic --mode random --probability {:.10}", 1.0 / left as f64)
+                format!(" -m statistic --mode random --probability {:.10}", 1.0 / f64::from(left))
             };
             let _ = writeln!(self.chains, ":{chain} - [0:0]");
             let _ = writeln!(self.others, "-A {service} {to}{chance} -j {chain}");

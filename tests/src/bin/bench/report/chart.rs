@@ -18,13 +18,13 @@ const MARGIN: f64 = 1.15;
 
 /// The chart of a group, as SVG. Its colours are those of classes of the page.
 pub fn of(group: &Group) -> String {
-    let height = ROW * group.measurements.len() as f64;
+    let height = ROW * f64::from(group.measurements.len() as u32);
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
         escaped(&group.title)
     );
-    for (row, measurement) in group.measurements.iter().enumerate() {
-        add_row(&mut svg, group, measurement, ROW * row as f64);
+    for (row, measurement) in (0_u32..).zip(&group.measurements) {
+        add_row(&mut svg, group, measurement, ROW * f64::from(row));
     }
     svg.push_str("</svg>\n");
     svg
