@@ -1,19 +1,18 @@
 //! A running `svc-lb run`.
 
-use crate::wait::{SOON, until};
+use crate::{
+    child,
+    wait::{SOON, until},
+};
 use anyhow::{Context, Result, bail};
 use nix::{
-    sys::{
-        prctl::set_pdeathsig,
-        signal::{Signal, kill},
-    },
+    sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
     io::{self, BufRead, BufReader, PipeReader},
-    os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus},
-    sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -36,7 +35,7 @@ impl Agent {
     pub fn start(mut command: Command, quiet: bool) -> Result<Self> {
         let (reader, writer) = io::pipe()?;
         command.stdin(std::process::Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let mut agent = Self { child: spawn(command)?, log: Arc::default() };
+        let mut agent = Self { child: child::spawn(command)?, log: Arc::default() };
         let log = Arc::clone(&agent.log);
         let mut collector = Some(thread::spawn(move || collect(reader, &log, quiet)));
         until("svc-lb ready", START, || {
@@ -87,28 +86,4 @@ fn collect(reader: PipeReader, log: &Mutex<Vec<String>>, quiet: bool) {
         }
         log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
-}
-
-/// Starts a process that the kernel kills when this one ends, however it ends.
-fn spawn(mut command: Command) -> Result<Child> {
-    type Request = (Command, mpsc::Sender<io::Result<Child>>);
-    // The signal comes when the parent's *thread* ends, so the parent is a thread that never does.
-    static PARENT: LazyLock<Mutex<mpsc::Sender<Request>>> = LazyLock::new(|| {
-        let (sender, requests) = mpsc::channel::<Request>();
-        thread::spawn(move || {
-            for (mut command, reply) in requests {
-                // A receiver that is gone has no use for the process.
-                let _ = reply.send(command.spawn());
-            }
-        });
-        Mutex::new(sender)
-    });
-    // SAFETY: the closure makes one system call and allocates nothing, as it must between fork and exec.
-    unsafe {
-        command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
-    }
-    let program = command.get_program().to_owned();
-    let (sender, reply) = mpsc::channel();
-    PARENT.lock().unwrap_or_else(PoisonError::into_inner).send((command, sender))?;
-    reply.recv()?.with_context(|| format!("cannot start {}", program.display()))
 }

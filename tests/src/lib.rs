@@ -41,6 +41,7 @@ mod bpf;
 pub mod bulk;
 pub mod calls;
 pub mod cgroup;
+pub mod child;
 pub mod conversation;
 pub mod counters;
 pub mod datagram;

@@ -178,7 +178,8 @@ impl Network {
         Ok(())
     }
 
-    fn finish_checksums(&self) -> Result<()> {
+    /// Makes the kernel finish the checksums and segments of what leaves the node for a lan, or reaches it from one.
+    pub fn finish_checksums(&self) -> Result<()> {
         for (lan, interface) in self.lans().zip([INTERFACE, SECOND_INTERFACE]) {
             offload::finish_checksums(lan, self.node.name())?;
             offload::finish_checksums(self.node.namespace(), interface)?;

@@ -350,7 +350,7 @@ impl Rig {
     }
 
     /// Waits until what the agent does now is done: asked to read once more, it does so afterwards.
-    fn await_sync(&self) -> Result<()> {
+    pub fn await_sync(&self) -> Result<()> {
         let last_sync = || Ok::<_, anyhow::Error>(self.status()?.last_sync);
         let before = last_sync()?;
         self.signal_agent(Signal::SIGHUP)?;

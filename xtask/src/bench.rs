@@ -1,32 +1,32 @@
 //! `cargo xtask bench`
 
 use crate::{process, setup, steps::Steps};
-use anyhow::Result;
-use std::{ffi::OsString, path::Path};
+use anyhow::{Context, Result};
+use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt, path::Path};
 
-/// Builds everything for use, and runs the benchmark.
-pub fn run(workspace: &Path, steps: &mut Steps, arguments: &[OsString]) -> Result<()> {
+/// Builds everything for use, and becomes the benchmark: what that prints is the last that there is, and its exit
+/// code is this command's.
+pub fn run(workspace: &Path, steps: &mut Steps, arguments: &[OsString]) -> Result<Infallible> {
     process::require_root("bench")?;
-    setup::run(workspace, steps)?;
+    setup::run_for_bench(workspace, steps)?;
     let cargo = || process::cargo(workspace);
     steps.run("build", || {
         process::run(cargo().args(["build", "--release", "--workspace", "--locked", "--quiet"]))
     })?;
-    steps.run("bench", || {
-        process::run(
-            cargo()
-                .args([
-                    "run",
-                    "--release",
-                    "--locked",
-                    "--quiet",
-                    "--package",
-                    "svc-lb-tests",
-                    "--bin",
-                    "bench",
-                    "--",
-                ])
-                .args(arguments),
-        )
-    })
+    steps.summarize();
+    let failure = cargo()
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--package",
+            "svc-lb-tests",
+            "--bin",
+            "bench",
+            "--",
+        ])
+        .args(arguments)
+        .exec();
+    Err(failure).context("the benchmark does not start")
 }

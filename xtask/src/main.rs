@@ -39,10 +39,10 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Measure the dataplane in network namespaces, and compare it with its targets (as root)
+    /// Measure svc-lb in network namespaces, and compare it with its targets (as root). The report is in target/bench/
     Bench {
-        /// What to measure: packets, socket-lb; if nothing is named, everything. With --quick fewer rounds, with
-        /// --check a failure if a target is missed
+        /// What to measure: packets, socket-lb, end-to-end, scale; if nothing is named, everything. With --quick
+        /// fewer rounds, with --check a failure if a target is missed
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -69,7 +69,9 @@ fn main() -> ExitCode {
         Command::Setup => setup::run(workspace, &mut steps),
         Command::Build => build::run(workspace, &mut steps),
         Command::Test { arguments } => test::run(workspace, &mut steps, &arguments),
-        Command::Bench { arguments } => bench::run(workspace, &mut steps, &arguments),
+        Command::Bench { arguments } => {
+            bench::run(workspace, &mut steps, &arguments).map(|never| match never {})
+        }
         Command::Conformance { folder } => {
             conformance::run(workspace, &mut steps, &folder).map(|never| match never {})
         }

@@ -27,28 +27,40 @@ const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// The programs that tests and demo call, and the packages that have them.
 const TOOL_PACKAGES: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
 
+/// What the benchmark compares with.
+const BENCH_PACKAGES: [(&str, &str); 2] = [("iptables-nft-restore", "iptables"), ("haproxy", "haproxy")];
+
 /// Installs what is missing, and says what it does. Where nothing is missing it changes nothing.
 pub fn run(workspace: &Path, steps: &mut Steps) -> Result<()> {
+    setup(workspace, steps, &TOOL_PACKAGES)
+}
+
+/// The same, and the load balancers that the benchmark compares with.
+pub fn run_for_bench(workspace: &Path, steps: &mut Steps) -> Result<()> {
+    setup(workspace, steps, &[&TOOL_PACKAGES[..], &BENCH_PACKAGES].concat())
+}
+
+fn setup(workspace: &Path, steps: &mut Steps, packages: &[(&str, &str)]) -> Result<()> {
     steps.run("setup", || {
         let mut apt = Apt::default();
         // One that fails does not keep the other from saying what a person has to do.
-        match (toolchain(workspace, &mut apt), tools(&mut apt)) {
+        match (toolchain(workspace, &mut apt), tools(&mut apt, packages)) {
             (Err(error), Err(other)) => bail!("{error:#}\nerror: {other:#}"),
             (toolchain, tools) => toolchain.and(tools),
         }
     })
 }
 
-/// Provides the programs that tests and demo call.
-fn tools(apt: &mut Apt) -> Result<()> {
-    let is_missing = |(program, _): &(&str, &str)| process::find(program).is_none();
-    let missing: Vec<&str> =
-        TOOL_PACKAGES.into_iter().filter(is_missing).map(|(_, package)| package).collect();
+/// Provides programs, each of a package.
+fn tools(apt: &mut Apt, packages: &[(&str, &str)]) -> Result<()> {
+    let is_missing = |(program, _): &&(&str, &str)| process::find(program).is_none();
+    let missing: Vec<&str> = packages.iter().filter(is_missing).map(|(_, package)| *package).collect();
     if !missing.is_empty() {
         let by_apt = format!("sudo apt-get install {}", missing.join(" "));
         apt.install(&missing).map_err(|error| by_hand(&error, &[&by_apt]))?;
     }
-    say(&format!("tools: {}", TOOL_PACKAGES.map(|(program, _)| program).join(", ")));
+    let programs: Vec<&str> = packages.iter().map(|(program, _)| *program).collect();
+    say(&format!("tools: {}", programs.join(", ")));
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! The rules that kube-proxy v1.36 writes in its nftables mode, to compare with.
+//! The rules that kube-proxy v1.36 writes in its nftables mode, to compare with; those of its iptables mode are in
+//! [`iptables`].
 //!
 //! They follow `pkg/proxy/nftables/proxier.go` of Kubernetes, for Services of type ClusterIP and NodePort with
 //! `externalTrafficPolicy: Cluster` and `--cluster-cidr`. What is the same in every cluster:
@@ -17,6 +18,8 @@
 //! - `service-…`: marks what does not come from a pod, and chooses an endpoint at random.
 //! - `external-…`: marks what comes to the nodePort, then as above.
 //! - `endpoint-…`: marks what the endpoint sends to itself, and translates the destination.
+
+pub mod iptables;
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
@@ -248,8 +251,20 @@ mod tests {
         plan::{CLUSTER_CIDR, FAMILIES, SERVICE_RANGE},
     };
 
+    /// A way of kube-proxy's, as a command that gives a host its rules.
+    type Mode = fn(&Host, &Cluster, &[ServicePort]) -> Result<()>;
+
     #[test]
-    fn the_rules_lead_to_a_backend_or_refuse() -> Result<()> {
+    fn the_rules_of_each_mode_lead_to_a_backend_or_refuse() -> Result<()> {
+        let nftables: Mode = |node, cluster, ports| nft::run(node.namespace(), &ruleset(cluster, ports));
+        let iptables: Mode = |node, cluster, ports| {
+            let family = Family::of(cluster.node);
+            iptables::restore(node.namespace(), family, &iptables::ruleset(cluster, ports))
+        };
+        [nftables, iptables].into_iter().try_for_each(lead_to_a_backend_or_refuse)
+    }
+
+    fn lead_to_a_backend_or_refuse(mode: Mode) -> Result<()> {
         let network = Network::build(Topology::Routed, true)?;
         let (client, backend) = (network.pod("client")?, network.pod("backend")?);
         let listener = Listener::start(backend.namespace())?;
@@ -264,7 +279,7 @@ mod tests {
             };
             let cluster = Cluster::of(&network.node, [CLUSTER_CIDR, SERVICE_RANGE], family)?;
             let ports = [port(&served, vec![endpoint]), port(&empty, Vec::new())];
-            nft::run(network.node.namespace(), &ruleset(&cluster, &ports))?;
+            mode(&network.node, &cluster, &ports)?;
 
             let ask = |target| Connection::open(target, &listener)?.ask();
             client.namespace().enter(|| ask(served.cluster_ip(family)))?;

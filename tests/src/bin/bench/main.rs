@@ -3,7 +3,9 @@
 //! Everything is measured in network namespaces of its own, and compared with something that was measured in
 //! the same run: absolute figures are the machine's.
 
+mod end_to_end;
 mod kube_proxy;
+mod legs;
 mod measurement;
 mod nft;
 mod packets;
@@ -12,13 +14,14 @@ mod report;
 mod rounds;
 mod scale;
 mod socket_lb;
+mod tool;
 mod traffic;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use report::{Group, Tally};
+use report::{Group, Report};
 use rounds::Effort;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Measures the dataplane, and compares it with its targets.
 #[derive(Parser)]
@@ -32,6 +35,9 @@ struct Arguments {
     /// End with a line that counts the targets, and fail if one is missed
     #[arg(long)]
     check: bool,
+    /// Where the report goes: report.json and report.html
+    #[arg(long, default_value = "target/bench")]
+    output: PathBuf,
 }
 
 /// Something to measure.
@@ -41,16 +47,24 @@ enum Benchmark {
     Packets,
     /// What connect-time load balancing costs, against connections without any and against nftables
     SocketLb,
+    /// What a client sees: NodePorts and a ClusterIP, against nobody between, kube-proxy and HAProxy
+    EndToEnd,
     /// What up to 50,000 Services cost to start with, to change and to look up, against nftables
     Scale,
 }
 
 impl Benchmark {
+    /// As it is named on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Measures, and hands over each group of measurements as soon as it is complete.
     fn run(self, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
         match self {
             Self::Packets => packets::measure(effort, done),
             Self::SocketLb => socket_lb::measure(effort, done),
+            Self::EndToEnd => end_to_end::measure(effort, done),
             Self::Scale => scale::measure(effort, done),
         }
     }
@@ -60,18 +74,23 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let what = if arguments.what.is_empty() { Benchmark::value_variants() } else { &arguments.what };
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
-    let mut tally = Tally::default();
-    for benchmark in what {
+    let mut report = Report::new(arguments.output, arguments.quick);
+    for &benchmark in what {
+        let mut written = Ok(());
         benchmark.run(effort, &mut |group| {
             println!("{group}");
-            tally.add(&group);
+            if written.is_ok() {
+                written = report.add(&benchmark.name(), group);
+            }
         })?;
+        written?;
     }
+    println!("Written to {}", report.page().display());
+    let tally = report.tally();
     if arguments.check {
         println!("{tally}");
-        return Ok(if tally.missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if arguments.check && tally.missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 #[cfg(test)]

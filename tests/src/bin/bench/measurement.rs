@@ -33,7 +33,8 @@ impl Unit {
         }
     }
 
-    const fn is_rate(self) -> bool {
+    /// Whether more is better.
+    pub const fn is_rate(self) -> bool {
         matches!(self, Self::GigabitsPerSecond | Self::ConnectionsPerSecond)
     }
 }
@@ -165,6 +166,12 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// The value of ascending ones that so many of a hundred do not exceed; not a number, if there is none.
+pub fn percentile(ascending: &[f64], percent: usize) -> f64 {
+    let place = (ascending.len() * percent).div_ceil(100);
+    ascending.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +181,14 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()).to_bits(), 2.0_f64.to_bits());
         assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()).to_bits(), 2.5_f64.to_bits());
         assert!(median([].into_iter()).is_nan());
+    }
+
+    #[test]
+    fn a_percentile_is_exceeded_by_the_rest_alone() {
+        let ascending: Vec<f64> = (1..=200).map(f64::from).collect();
+        let percentiles = [0, 50, 99, 100].map(|percent| percentile(&ascending, percent));
+        assert_eq!(percentiles.map(f64::to_bits), [1.0_f64, 100.0, 198.0, 200.0].map(f64::to_bits));
+        assert!(percentile(&[], 50).is_nan());
     }
 
     #[test]

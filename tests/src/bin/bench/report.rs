@@ -1,7 +1,21 @@
-//! Measurements as a person reads them.
+//! What was measured, as people and programs read it.
+//!
+//! A [`Group`] prints as a table. Beside it, a [`Report`] of all groups so far is written to files: JSON for
+//! programs, and a page with charts for people.
+
+mod chart;
+mod html;
+mod json;
+mod machine;
+mod terminal;
 
 use crate::measurement::{Amount, Comparison, Measurement};
-use std::fmt;
+use anyhow::{Context, Result};
+use machine::Machine;
+use std::{fs, path::PathBuf};
+
+/// The file for people.
+const PAGE: &str = "report.html";
 
 /// Measurements that belong together: a table under a title.
 #[derive(Clone, Debug)]
@@ -21,65 +35,89 @@ pub struct Tally {
     pub missed: usize,
 }
 
-impl Tally {
-    /// Counts the targets of a group too.
-    pub fn add(&mut self, group: &Group) {
-        let comparisons = group.measurements.iter().flat_map(|measurement| &measurement.comparisons);
-        for met in comparisons.filter_map(Comparison::is_met) {
-            *if met { &mut self.met } else { &mut self.missed } += 1;
+/// All that was measured so far, and where.
+#[derive(Debug)]
+pub struct Report {
+    directory: PathBuf,
+    machine: Machine,
+    quick: bool,
+    chapters: Vec<Chapter>,
+}
+
+/// What one benchmark measured.
+#[derive(Debug)]
+struct Chapter {
+    benchmark: String,
+    groups: Vec<Group>,
+}
+
+/// A comparison that has a target.
+struct Target<'a> {
+    group: &'a Group,
+    measurement: &'a Measurement,
+    comparison: &'a Comparison,
+    met: bool,
+}
+
+impl Group {
+    /// Its comparisons that have a target.
+    fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+        self.measurements.iter().flat_map(move |measurement| {
+            measurement.comparisons.iter().filter_map(move |comparison| {
+                Some(Target { group: self, measurement, comparison, met: comparison.is_met()? })
+            })
+        })
+    }
+}
+
+impl Report {
+    /// One without measurements, on this machine, to be written to a directory.
+    pub fn new(directory: PathBuf, quick: bool) -> Self {
+        Self { directory, machine: Machine::this(), quick, chapters: Vec::new() }
+    }
+
+    /// Adds what a benchmark measured, and writes everything anew: what is on disk is always whole.
+    pub fn add(&mut self, benchmark: &str, group: Group) -> Result<()> {
+        match self.chapters.last_mut() {
+            Some(chapter) if chapter.benchmark == benchmark => chapter.groups.push(group),
+            _ => self.chapters.push(Chapter { benchmark: benchmark.to_owned(), groups: vec![group] }),
         }
+        self.write("report.json", &json::of(self))?;
+        self.write(PAGE, &html::of(self))
     }
-}
 
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} targets met, {} missed", self.met, self.missed)
+    /// Where the page for people is.
+    pub fn page(&self) -> PathBuf {
+        self.directory.join(PAGE)
     }
-}
 
-impl fmt::Display for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.title)?;
-        let mut lines =
-            vec![["", "median", "least", "most", "unit", "compared", "target", ""].map(str::to_owned)];
-        lines.extend(self.measurements.iter().flat_map(lines_of));
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths: [usize; COLUMNS] = std::array::from_fn(width);
-        for line in &lines {
-            let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-                MEDIAN..=MOST => format!("  {cell:>width$}"),
-                _ => format!("  {cell:width$}"),
-            });
-            writeln!(f, "{}", cells.collect::<String>().trim_end())?;
+    /// How many targets were met, and how many missed.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for target in self.targets() {
+            *if target.met { &mut tally.met } else { &mut tally.missed } += 1;
         }
-        Ok(())
+        tally
+    }
+
+    fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+        self.chapters.iter().flat_map(|chapter| &chapter.groups).flat_map(Group::targets)
+    }
+
+    /// Replaces a file at once: whoever reads it sees the old one or the new one.
+    fn write(&self, name: &str, content: &str) -> Result<()> {
+        let (path, temporary) = (self.directory.join(name), self.directory.join(format!(".{name}.new")));
+        let replace = || {
+            fs::create_dir_all(&self.directory)?;
+            fs::write(&temporary, content)?;
+            fs::rename(&temporary, &path)
+        };
+        replace().with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-/// Name, median, least, most, unit, comparison, target, whether it is met.
-const COLUMNS: usize = 8;
-const MEDIAN: usize = 1;
-const MOST: usize = 3;
-
-/// The first comparison is beside the values, further ones are below it.
-fn lines_of(measurement: &Measurement) -> Vec<[String; COLUMNS]> {
-    let unit = measurement.unit.symbol();
-    let (least, most) = measurement.range();
-    let [median, least, most] = [measurement.median(), least, most].map(number);
-    let mut beginning = [measurement.name.clone(), median, least, most, unit.to_owned()];
-    let mut lines = Vec::new();
-    let compared = measurement.comparisons.iter().map(|comparison| in_words(comparison, unit));
-    let uncompared = measurement.comparisons.is_empty().then(<[String; 3]>::default);
-    for end in compared.chain(uncompared) {
-        let [name, median, least, most, unit] = std::mem::take(&mut beginning);
-        let [compared, target, met] = end;
-        lines.push([name, median, least, most, unit, compared, target, met]);
-    }
-    lines
-}
-
-/// A comparison, its target, and whether that is met.
-fn in_words(comparison: &Comparison, unit: &str) -> [String; 3] {
+/// A comparison, and its target, if it has one.
+fn in_words(comparison: &Comparison, unit: &str) -> [String; 2] {
     let Comparison { with, amount, target } = comparison;
     let (amount, target) = match amount {
         Amount::Speed(speed) => (format!("{speed:.3} × {with}"), target.map(|least| format!("≥ {least}"))),
@@ -89,8 +127,7 @@ fn in_words(comparison: &Comparison, unit: &str) -> [String; 3] {
         Amount::Times(times) => (format!("{times:.3} × {with}"), target.map(|most| format!("≤ {most}"))),
         Amount::Alone(_) => (String::new(), target.map(|most| format!("≤ {most} {unit}"))),
     };
-    let met = comparison.is_met().map(|met| if met { "met" } else { "MISSED" });
-    [amount, target.unwrap_or_default(), met.unwrap_or_default().to_owned()]
+    [amount, target.unwrap_or_default()]
 }
 
 /// A value with as many digits as say something.
@@ -104,23 +141,50 @@ mod tests {
     use super::*;
     use crate::measurement::Unit;
 
-    #[test]
-    fn a_group_is_a_table_with_a_line_for_each_comparison() {
+    /// Two targets, of which one is met.
+    pub(super) fn group() -> Group {
         let direct = Measurement::new("direct", Unit::ConnectionsPerSecond, vec![1000.0]);
         let other = Measurement::new("other", Unit::ConnectionsPerSecond, vec![500.0]);
-        let own = Measurement::new("own", Unit::ConnectionsPerSecond, vec![900.0]);
+        let own = Measurement::new("own", Unit::ConnectionsPerSecond, vec![900.0, 850.0, 950.0]);
         let own = own.speed_of(&direct, Some(0.95)).speed_of(&other, Some(1.1));
-        let group = Group { title: "Connections".to_owned(), measurements: vec![direct, own] };
-        let expected = "\
-Connections
-          median  least  most  unit    compared        target
-  direct    1000   1000  1000  conn/s
-  own        900    900   900  conn/s  0.900 × direct  ≥ 0.95  MISSED
-                                       1.800 × other   ≥ 1.1   met
-";
-        assert_eq!(group.to_string(), expected);
-        let mut tally = Tally::default();
-        tally.add(&group);
-        assert_eq!(tally.to_string(), "1 targets met, 1 missed");
+        Group { title: "Connections".to_owned(), measurements: vec![direct, other, own] }
+    }
+
+    pub(super) fn report() -> Report {
+        let chapter = Chapter { benchmark: "end-to-end".to_owned(), groups: vec![group()] };
+        Report {
+            directory: PathBuf::new(),
+            machine: Machine {
+                kernel: "6.18".to_owned(),
+                processor: "A & B".to_owned(),
+                processors: 2,
+                date: "2026-01-01T00:00:00Z".to_owned(),
+                commit: "0123abc".to_owned(),
+            },
+            quick: false,
+            chapters: vec![chapter],
+        }
+    }
+
+    #[test]
+    fn every_target_counts_once() {
+        assert_eq!(report().tally().to_string(), "1 targets met, 1 missed");
+    }
+
+    #[test]
+    fn the_files_are_whole_after_each_group() -> Result<()> {
+        let directory = std::env::temp_dir().join(format!("svc-lb-report-{}", std::process::id()));
+        let mut report = Report { directory: directory.clone(), ..report() };
+        for groups in 2..4 {
+            report.add("end-to-end", group())?;
+            let json: serde_json::Value =
+                serde_json::from_str(&fs::read_to_string(directory.join("report.json"))?)?;
+            assert_eq!(json["benchmarks"][0]["groups"].as_array().map(Vec::len), Some(groups));
+            let page = fs::read_to_string(directory.join("report.html"))?;
+            assert_eq!(page.matches("<svg").count(), groups);
+            assert!(page.trim_end().ends_with("</html>"));
+        }
+        fs::remove_dir_all(directory)?;
+        Ok(())
     }
 }

@@ -23,21 +23,21 @@ impl Effort {
 
 /// Measures every variant once a round, and each round in another order; returns the values of each variant,
 /// one a round. A round that is not counted goes first, to warm caches and tables.
-pub fn interleaved<const N: usize>(
+pub fn interleaved<T, const N: usize>(
     rounds: usize,
-    measure: impl FnMut(usize) -> Result<f64>,
-) -> Result<[Vec<f64>; N]> {
+    measure: impl FnMut(usize) -> Result<T>,
+) -> Result<[Vec<T>; N]> {
     let mut values = interleaved_all(N, rounds, measure)?.into_iter();
     Ok(std::array::from_fn(|_| values.next().unwrap_or_default()))
 }
 
 /// The same for a number of variants that only the run knows.
-pub fn interleaved_all(
+pub fn interleaved_all<T>(
     variants: usize,
     rounds: usize,
-    mut measure: impl FnMut(usize) -> Result<f64>,
-) -> Result<Vec<Vec<f64>>> {
-    let mut values = vec![Vec::new(); variants];
+    mut measure: impl FnMut(usize) -> Result<T>,
+) -> Result<Vec<Vec<T>>> {
+    let mut values: Vec<Vec<T>> = (0..variants).map(|_| Vec::new()).collect();
     for variant in 0..variants {
         measure(variant)?;
     }
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn values_are_those_of_their_variant_and_begin_after_the_warm_up() -> Result<()> {
         let mut calls = 0_u32;
-        let values = interleaved::<2>(3, |variant| {
+        let values = interleaved::<_, 2>(3, |variant| {
             calls += 1;
             Ok(f64::from(calls) * if variant == 0 { 1.0 } else { -1.0 })
         })?;

@@ -5,6 +5,7 @@
 //! another thread, which takes longer than everything else and never equally long.
 
 use anyhow::{Context, Result, ensure};
+use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, Read, Write},
@@ -60,6 +61,7 @@ impl Connection {
         client.set_write_timeout(Some(PATIENCE))?;
         client.connect(&target.into()).with_context(|| format!("cannot connect to {target}"))?;
         let (server, _) = listener.0.accept().with_context(|| format!("{target} led to nobody"))?;
+        server.set_linger(Some(Duration::ZERO))?;
         Ok(Self { client, server })
     }
 
@@ -79,15 +81,26 @@ impl Connection {
         self.server.set_nonblocking(true)?;
         while to_receive > 0 {
             let most = to_send.min(CHUNK as u64) as usize;
-            if most > 0 {
-                to_send -= if_ready(self.client.write(&chunk[..most]))?;
-            }
+            let sent = if most > 0 { if_ready(self.client.write(&chunk[..most]))? } else { 0 };
+            to_send -= sent;
             let received = if_ready(self.server.read(&mut chunk))?;
             ensure!(received <= to_receive, "more arrived than was sent");
             to_receive -= received;
+            if sent == 0 && received == 0 {
+                self.wait(to_send > 0)?;
+            }
         }
         self.client.set_nonblocking(false)?;
         Ok(self.server.set_nonblocking(false)?)
+    }
+
+    /// Waits until there is something to receive, or room for more: somebody between the two ends has yet to run.
+    fn wait(&self, sending: bool) -> Result<()> {
+        let writable = if sending { PollFlags::OUT } else { PollFlags::empty() };
+        let mut ends = [PollFd::new(&self.server, PollFlags::IN), PollFd::new(&self.client, writable)];
+        let ready = poll(&mut ends, Some(&PATIENCE.try_into()?))?;
+        ensure!(ready > 0, "nothing arrives any more");
+        Ok(())
     }
 }
 

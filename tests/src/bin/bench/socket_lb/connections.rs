@@ -6,14 +6,16 @@
 use super::{Scene, Socket};
 use crate::{
     kube_proxy::{self, Cluster, ServicePort},
+    legs,
     measurement::{Measurement, Unit},
-    nft, processor,
+    nft,
+    processor::Workers,
     report::Group,
     rounds::{Effort, interleaved},
-    traffic::{Connection, Listener, PORT},
+    traffic::{Listener, PORT},
 };
 use anyhow::Result;
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use svc_lb::compile::Family;
 use svc_lb_tests::{
     Host, Service, Topology,
@@ -23,12 +25,6 @@ use svc_lb_tests::{
 
 /// Rounds of a full measurement.
 const ROUNDS: usize = 100;
-
-/// How long connections are made each round.
-const LEG: Duration = Duration::from_millis(50);
-
-/// Connections between two looks at the clock.
-const CONNECTIONS: u32 = 20;
 
 /// How fast socket LB must be, direct connections being 1.
 const LEAST_SPEED: f64 = 0.95;
@@ -71,13 +67,8 @@ fn group(family: Family, [direct, again, nftables, tc, socket_lb]: [Vec<f64>; 5]
     }
 }
 
-/// How many connections a second one processor makes.
 fn rate(target: SocketAddr, listener: &Listener) -> Result<f64> {
-    processor::stay_on_one()?;
-    let rate = processor::rate(LEG, || {
-        (0..CONNECTIONS).try_for_each(|_| Connection::open(target, listener)?.ask())
-    })?;
-    Ok(rate * f64::from(CONNECTIONS))
+    legs::connections(&Workers::gather()?, target, listener)
 }
 
 /// The same pods and the same Service on a node without svc-lb, where nftables translates as kube-proxy would

@@ -3,7 +3,7 @@
 use super::{Scene, Socket};
 use crate::{
     measurement::{Measurement, Unit},
-    processor,
+    processor::{Stopwatch, Workers},
     report::Group,
     rounds::{Effort, interleaved},
 };
@@ -37,8 +37,8 @@ pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Re
         ];
         // One thread makes all calls: only the sockets differ.
         let values = scene.client(Socket::Outside, || {
-            processor::stay_on_one()?;
-            interleaved::<4>(effort.rounds(ROUNDS), |variant| calls[variant].time())
+            let thread = Workers::gather()?;
+            interleaved::<_, 4>(effort.rounds(ROUNDS), |variant| calls[variant].time(&thread))
         })?;
         done(group(family, values));
     }
@@ -72,8 +72,8 @@ impl Call {
     }
 
     /// How many nanoseconds a call takes.
-    fn time(&self) -> Result<f64> {
-        let stopwatch = processor::Stopwatch::start()?;
+    fn time(&self, thread: &Workers) -> Result<f64> {
+        let stopwatch = Stopwatch::start(thread)?;
         for _ in 0..CALLS {
             self.socket.connect(&self.target)?;
         }

@@ -1,0 +1,223 @@
+//! What a client sees of a load balancer: connections, latency, throughput.
+//!
+//! Each load balancer has hosts of its own, of which one thread holds both ends ([`crate::traffic`]), and all but
+//! HAProxy have 10,000 other Services to carry. All work is done by one processor, whose time is counted ([`crate::processor`]);
+//! latency alone is by the clock on the wall.
+//!
+//! From a pod to a ClusterIP, packets carry unfinished checksums and many segments at once, as on every node.
+//! From outside they are finished, because native XDP gets only such, and they are for every variant.
+
+mod haproxy;
+mod others;
+mod site;
+
+use crate::{
+    legs::{self, Latency},
+    measurement::{Measurement, Unit},
+    report::Group,
+    rounds::{Effort, interleaved},
+    traffic::Connection,
+};
+use anyhow::Result;
+use site::{Balancer, Site, Way};
+use svc_lb::compile::Family;
+use svc_lb_tests::{Xdp, plan::FAMILIES};
+
+/// Rounds of a full measurement.
+const ROUNDS: usize = 16;
+
+/// How many other Services a load balancer has to carry, and how many where little time must do.
+const OTHERS: u16 = 10_000;
+const FEW_OTHERS: u16 = 1_000;
+
+/// How many connections a second there must be to a nodePort whose backend is on the node, those without a load
+/// balancer, through nftables and through iptables being 1.
+const CONNECTIONS_BESIDE_NONE: f64 = 0.95;
+const CONNECTIONS_BESIDE_NFTABLES: f64 = 1.1;
+const CONNECTIONS_BESIDE_IPTABLES: f64 = 1.5;
+
+/// How much must be moved from a pod by a ClusterIP, that without a load balancer being 1.
+const THROUGHPUT: f64 = 0.95;
+
+/// The variants of a way. The first is measured twice: what differs then is noise.
+const VARIANTS: usize = 7;
+
+/// Measures everything; when there is little time, IPv4 alone.
+pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+    let families: &[Family] = if effort == Effort::Full { &FAMILIES } else { &FAMILIES[..1] };
+    // Only the iptables shape is slower the more there are; the others would but take longer to build.
+    let others = if effort == Effort::Full { OTHERS } else { FEW_OTHERS };
+    let sites = Sites {
+        none: Site::without_svc_lb(Balancer::None, families, 0)?,
+        nftables: Site::without_svc_lb(Balancer::Nftables, families, others)?,
+        iptables: Site::without_svc_lb(Balancer::Iptables, families, OTHERS)?,
+        haproxy: Site::without_svc_lb(Balancer::Haproxy, families, 0)?,
+        xdp: Site::with_svc_lb(Xdp::Native, others)?,
+        tc: Site::with_svc_lb(Xdp::Off, others)?,
+    };
+    let mut of_way = |way| {
+        families.iter().try_for_each(|&family| Measured { sites: &sites, effort, way, family }.all(done))
+    };
+    of_way(Way::ClusterIp)?;
+    for site in [&sites.none, &sites.nftables, &sites.iptables, &sites.haproxy, &sites.tc] {
+        site.finish_checksums()?;
+    }
+    of_way(Way::LocalNodePort)?;
+    of_way(Way::RemoteNodePort)
+}
+
+/// The sites, by their load balancers.
+struct Sites {
+    none: Site,
+    nftables: Site,
+    iptables: Site,
+    haproxy: Site,
+    xdp: Site,
+    tc: Site,
+}
+
+impl Sites {
+    fn of(&self, balancer: Balancer) -> &Site {
+        match balancer {
+            Balancer::None => &self.none,
+            Balancer::Nftables => &self.nftables,
+            Balancer::Iptables => &self.iptables,
+            Balancer::Haproxy => &self.haproxy,
+            Balancer::Xdp => &self.xdp,
+            Balancer::Tc | Balancer::SocketLb => &self.tc,
+        }
+    }
+}
+
+/// What is measured of a way in a family.
+struct Measured<'a> {
+    sites: &'a Sites,
+    effort: Effort,
+    way: Way,
+    family: Family,
+}
+
+impl Measured<'_> {
+    fn all(&self, done: &mut dyn FnMut(Group)) -> Result<()> {
+        for balancer in self.variants() {
+            self.sites.of(balancer).check(balancer, self.way, self.family)?;
+        }
+        done(self.connections()?);
+        self.latency(done)?;
+        done(self.throughput()?);
+        Ok(())
+    }
+
+    fn variants(&self) -> [Balancer; VARIANTS] {
+        use Balancer::{Haproxy, Iptables, Nftables, None, SocketLb, Tc, Xdp};
+        let other = if self.way == Way::ClusterIp { SocketLb } else { Xdp };
+        [None, None, Nftables, Iptables, Haproxy, Tc, other]
+    }
+
+    fn title(&self, what: &str) -> String {
+        let way = match self.way {
+            Way::ClusterIp => "ClusterIP from a pod, backend on the node",
+            Way::LocalNodePort => "nodePort, backend on the node",
+            Way::RemoteNodePort => "nodePort, backend on another node",
+        };
+        format!("{what}: {way}, {}", self.family)
+    }
+
+    fn connections(&self) -> Result<Group> {
+        let values = self.interleaved(|balancer| {
+            self.sites.of(balancer).client(balancer, self.way, self.family, legs::connections)
+        })?;
+        let local = self.way == Way::LocalNodePort;
+        Ok(self.group(
+            &self.title("TCP connections with a request each, by one processor"),
+            Unit::ConnectionsPerSecond,
+            values,
+            &|svc_lb, [none, nftables, iptables]| {
+                svc_lb
+                    .speed_of(none, local.then_some(CONNECTIONS_BESIDE_NONE))
+                    .speed_of(nftables, local.then_some(CONNECTIONS_BESIDE_NFTABLES))
+                    .speed_of(iptables, local.then_some(CONNECTIONS_BESIDE_IPTABLES))
+            },
+        ))
+    }
+
+    fn latency(&self, done: &mut dyn FnMut(Group)) -> Result<()> {
+        let values = self.interleaved(|balancer| {
+            self.sites.of(balancer).client(balancer, self.way, self.family, |_, target, listener| {
+                legs::latency(Connection::open(target, listener)?)
+            })
+        })?;
+        let mut percentile = |percentile: &str, of: fn(&Latency) -> f64| {
+            let values = values.each_ref().map(|rounds| rounds.iter().map(of).collect());
+            let title = self.title(&format!("{percentile} of the latency of requests"));
+            done(self.group(&title, Unit::Microseconds, values, &beside_none));
+        };
+        percentile("Median", |latency| latency.median);
+        percentile("99th percentile", |latency| latency.p99);
+        Ok(())
+    }
+
+    fn throughput(&self) -> Result<Group> {
+        let values = self.interleaved(|balancer| {
+            self.sites.of(balancer).client(balancer, self.way, self.family, |workers, target, listener| {
+                legs::throughput(workers, Connection::open(target, listener)?)
+            })
+        })?;
+        let cluster_ip = self.way == Way::ClusterIp;
+        Ok(self.group(
+            &self.title("Throughput of a connection, by one processor"),
+            Unit::GigabitsPerSecond,
+            values,
+            &|svc_lb, [none, ..]| {
+                let target = cluster_ip && svc_lb.name == name(Balancer::Tc);
+                svc_lb.speed_of(none, target.then_some(THROUGHPUT))
+            },
+        ))
+    }
+
+    fn interleaved<T>(&self, mut leg: impl FnMut(Balancer) -> Result<T>) -> Result<[Vec<T>; VARIANTS]> {
+        let variants = self.variants();
+        interleaved(self.effort.rounds(ROUNDS), |variant| leg(variants[variant]))
+    }
+
+    /// Each beside what is measured without a load balancer; svc-lb's as said.
+    fn group(
+        &self,
+        title: &str,
+        unit: Unit,
+        values: [Vec<f64>; VARIANTS],
+        compare: &dyn Fn(Measurement, [&Measurement; 3]) -> Measurement,
+    ) -> Group {
+        let mut measurements: Vec<Measurement> = Vec::new();
+        for (balancer, values) in self.variants().into_iter().zip(values) {
+            let measurement = |name: &str| Measurement::new(name, unit, values);
+            let measurement = match (&measurements[..], balancer) {
+                ([], _) => measurement(name(balancer)),
+                ([none, ..], Balancer::None) => measurement("direct again: the noise").speed_of(none, None),
+                ([none, _, nftables, iptables, ..], Balancer::Tc | Balancer::SocketLb | Balancer::Xdp) => {
+                    compare(measurement(name(balancer)), [none, nftables, iptables])
+                }
+                ([none, ..], _) => measurement(name(balancer)).speed_of(none, None),
+            };
+            measurements.push(measurement);
+        }
+        Group { title: title.to_owned(), measurements }
+    }
+}
+
+fn beside_none(measurement: Measurement, [none, ..]: [&Measurement; 3]) -> Measurement {
+    measurement.speed_of(none, None)
+}
+
+/// As the report has it.
+const fn name(balancer: Balancer) -> &'static str {
+    match balancer {
+        Balancer::None => "direct",
+        Balancer::Nftables => "kube-proxy's nftables",
+        Balancer::Iptables => "kube-proxy's iptables",
+        Balancer::Haproxy => "HAProxy",
+        Balancer::Xdp => "svc-lb, XDP",
+        Balancer::Tc => "svc-lb, tc",
+        Balancer::SocketLb => "svc-lb, socket LB",
+    }
+}
