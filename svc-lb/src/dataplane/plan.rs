@@ -23,7 +23,7 @@ use super::{
     state::{Entry, State},
 };
 use crate::compile::{Frontend, ServicePort, Tables};
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
 use svc_lb_common::{frontend, service::Service};
 
 /// What a sync writes, and what it cannot.
@@ -112,6 +112,12 @@ impl Plan {
 
     /// Writes everything, in the one right order.
     pub fn apply<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        self.put_in_force(sink)?;
+        self.take_away(sink)
+    }
+
+    /// Writes what decides for new connections from now on. [`Self::take_away`] is to follow.
+    pub fn put_in_force<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         let Self { new, gone, .. } = self;
         sink.set_names(&new.names)?;
         sink.put_backends(&new.backends)?;
@@ -123,7 +129,12 @@ impl Plan {
         sink.set_frontends(&new.addresses)?;
         sink.remove_frontends(&gone.addresses)?;
         sink.remove_frontends(&gone.frontends)?;
-        sink.set_backends(&gone.unlisted)?;
+        sink.set_backends(&gone.unlisted)
+    }
+
+    /// Takes away what nothing leads to any more, once no program uses it.
+    pub fn take_away<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        let gone = &self.gone;
         if !gone.services.is_empty() || !gone.source_ranges.is_empty() || !gone.backends.is_empty() {
             // Else a program might choose from an old list a backend whose generation is the new one:
             // its flow would never learn that the backend is removed. Or it might miss a range that the
@@ -167,6 +178,22 @@ pub enum Refusal {
 }
 
 impl State {
+    /// The writes that bring the backends of some services to the tables, which differ in nothing else from those
+    /// that were planned last, and of which nothing was refused then.
+    pub fn plan_backends(
+        &mut self,
+        tables: &Tables,
+        services: &BTreeSet<Arc<ServicePort>>,
+        now: Instant,
+    ) -> Plan {
+        let mut planner = Planner { state: self, now, plan: Plan::default() };
+        for (name, wanted) in services.iter().filter_map(|name| tables.services.get_key_value(name)) {
+            let result = planner.serve(name, wanted);
+            planner.plan.refusals.extend(result.err());
+        }
+        planner.plan
+    }
+
     /// The writes that bring the maps to the tables. The state is then that of maps to which all of
     /// them have been applied.
     pub fn plan(&mut self, tables: &Tables, now: Instant) -> Plan {

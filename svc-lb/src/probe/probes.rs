@@ -5,11 +5,11 @@ use super::{
     watch::{Memory, Watch},
 };
 use crate::{
-    source::{Name, Object, Objects},
+    source::{Difference, Name, Object, Objects},
     state_dir::{StateDir, StateError},
 };
 use k8s_openapi::api::core::v1::Pod;
-use std::io;
+use std::{collections::BTreeMap, io, sync::Arc};
 use tracing::{info, warn};
 
 /// The file of the containers that were ready.
@@ -46,30 +46,38 @@ impl Probes {
         state.remove(READY)
     }
 
-    /// Probes the Pods of these objects and no others, and writes what is known into their Ready conditions.
-    pub fn follow(&mut self, objects: &mut Objects) {
+    /// Probes the Pods of these objects and no others, and writes what is known into their Ready conditions, also
+    /// of those in the difference to the objects before.
+    pub fn follow(&mut self, objects: &mut Objects, difference: &mut Difference) {
+        if difference.before.pods.is_empty() && difference.after.pods.is_empty() {
+            return;
+        }
         self.watch.follow(&objects.pods);
         self.runner.run(self.watch.jobs());
-        for (name, pod) in &mut objects.pods {
+        for (name, pod) in objects.pods.iter_mut().chain(&mut difference.after.pods) {
             self.settle(name, pod);
         }
         self.keep();
     }
 
-    /// Counts results, and writes into the objects what changed. Returns whether anything did.
-    pub fn record(&mut self, outcomes: Vec<Outcome>, objects: &mut Objects) -> bool {
-        let changes = self.watch.record(outcomes);
-        if changes.is_empty() {
-            return false;
-        }
-        for (name, ready) in &changes {
-            info!("pod {name} is {}", if *ready { "ready" } else { "not ready" });
-            if let Some(pod) = objects.pods.get_mut(name) {
-                self.settle(name, pod);
+    /// Counts results, and writes into the objects what changed. Returns the Pods that did.
+    pub fn record(
+        &mut self,
+        outcomes: Vec<Outcome>,
+        objects: &mut Objects,
+    ) -> BTreeMap<Arc<Name>, Object<Pod>> {
+        let mut changed = BTreeMap::new();
+        for (name, ready) in self.watch.record(outcomes) {
+            info!("pod {name} is {}", if ready { "ready" } else { "not ready" });
+            if let Some(pod) = objects.pods.get_mut(&name) {
+                self.settle(&name, pod);
+                changed.insert(Arc::new(name), pod.clone());
             }
         }
-        self.keep();
-        true
+        if !changed.is_empty() {
+            self.keep();
+        }
+        changed
     }
 
     /// Writes what is known of a Pod into its Ready condition.

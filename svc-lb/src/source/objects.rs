@@ -1,8 +1,10 @@
 //! The Kubernetes objects that svc-lb reads, and where each was written down.
 
 use super::{
+    difference::changed,
     document::Document,
     finding::{Finding, Position, Problem},
+    labels,
 };
 use k8s_openapi::api::{
     core::v1::{Endpoints, Node, Pod, Service},
@@ -10,7 +12,7 @@ use k8s_openapi::api::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
     path::Path,
     sync::Arc,
@@ -20,15 +22,17 @@ use std::{
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     /// Service v1.
-    pub services: BTreeMap<Name, Object<Service>>,
+    pub services: BTreeMap<Arc<Name>, Object<Service>>,
     /// EndpointSlice discovery.k8s.io/v1.
-    pub endpoint_slices: BTreeMap<Name, Object<EndpointSlice>>,
+    pub endpoint_slices: BTreeMap<Arc<Name>, Object<EndpointSlice>>,
     /// Endpoints v1.
-    pub endpoints: BTreeMap<Name, Object<Endpoints>>,
+    pub endpoints: BTreeMap<Arc<Name>, Object<Endpoints>>,
     /// Pod v1.
-    pub pods: BTreeMap<Name, Object<Pod>>,
+    pub pods: BTreeMap<Arc<Name>, Object<Pod>>,
     /// Node v1. Nodes have no namespace: it is empty.
-    pub nodes: BTreeMap<Name, Object<Node>>,
+    pub nodes: BTreeMap<Arc<Name>, Object<Node>>,
+    /// The slices of each Service, by its name, in the order of their own.
+    slices: HashMap<Name, Vec<(Arc<Name>, Arc<EndpointSlice>)>>,
 }
 
 /// What tells an object from the others of its kind.
@@ -81,8 +85,6 @@ pub struct Object<T> {
 pub struct Origin {
     /// The file, as it was named.
     pub(super) file: Arc<Path>,
-    /// How many lines of the file come before the document.
-    pub(super) lines_before: usize,
     /// The document.
     pub(super) document: Arc<Document>,
     /// The path of the object in the document: empty, or `items[3].` in a List.
@@ -103,7 +105,24 @@ impl Origin {
 
     /// Where a field stands in the file.
     fn position(&self, field: &str) -> Position {
-        self.document.position(&format!("{}{field}", self.prefix)).below(self.lines_before)
+        self.document.position(&format!("{}{field}", self.prefix)).below(self.document.lines_before())
+    }
+}
+
+/// Something that is wrong with an object, before it is told. Its place is looked up when it is: documents move
+/// as others above them change.
+#[derive(Clone, Debug)]
+pub struct Remark {
+    /// The object.
+    pub origin: Origin,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl Remark {
+    /// With its place.
+    pub fn finding(&self) -> Finding {
+        self.origin.finding(self.problem.clone())
     }
 }
 
@@ -148,12 +167,73 @@ pub(super) enum Value {
 }
 
 impl Objects {
+    /// The EndpointSlices of a Service that proxies look at, in the order of their names.
+    pub fn slices_of(&self, service: &Name) -> &[(Arc<Name>, Arc<EndpointSlice>)] {
+        self.slices.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there is an object of this kind and name.
+    pub(super) fn contains(&self, kind: Kind, name: &Name) -> bool {
+        match kind {
+            Kind::Service => self.services.contains_key(name),
+            Kind::EndpointSlice => self.endpoint_slices.contains_key(name),
+            Kind::Endpoints => self.endpoints.contains_key(name),
+            Kind::Pod => self.pods.contains_key(name),
+            Kind::Node => self.nodes.contains_key(name),
+        }
+    }
+
+    /// Takes over what others have that is not the same here too.
+    pub(super) fn take_unlike(&mut self, others: &Self, here: &Self) {
+        fn take<T: Clone>(
+            taken: &mut BTreeMap<Arc<Name>, Object<T>>,
+            others: &BTreeMap<Arc<Name>, Object<T>>,
+            here: &BTreeMap<Arc<Name>, Object<T>>,
+        ) {
+            let unlike = changed(others, here);
+            taken.extend(unlike.filter_map(|name| Some((Arc::clone(name), others.get(name)?.clone()))));
+        }
+        take(&mut self.services, &others.services, &here.services);
+        take(&mut self.endpoint_slices, &others.endpoint_slices, &here.endpoint_slices);
+        take(&mut self.endpoints, &others.endpoints, &here.endpoints);
+        take(&mut self.pods, &others.pods, &here.pods);
+        take(&mut self.nodes, &others.nodes, &here.nodes);
+    }
+
+    /// Takes an object out.
+    pub(super) fn remove(&mut self, kind: Kind, name: &Name) -> Option<(Value, Origin)> {
+        fn remove<T>(
+            objects: &mut BTreeMap<Arc<Name>, Object<T>>,
+            name: &Name,
+            value: fn(Arc<T>) -> Value,
+        ) -> Option<(Value, Origin)> {
+            objects.remove(name).map(|object| (value(object.value), object.origin))
+        }
+        let removed = match kind {
+            Kind::Service => remove(&mut self.services, name, Value::Service),
+            Kind::EndpointSlice => remove(&mut self.endpoint_slices, name, Value::EndpointSlice),
+            Kind::Endpoints => remove(&mut self.endpoints, name, Value::Endpoints),
+            Kind::Pod => remove(&mut self.pods, name, Value::Pod),
+            Kind::Node => remove(&mut self.nodes, name, Value::Node),
+        };
+        if let Some((Value::EndpointSlice(slice), _)) = &removed
+            && let Some(service) = labels::served_by(name, slice)
+            && let Some(slices) = self.slices.get_mut(&service)
+        {
+            slices.retain(|(other, _)| **other != *name);
+            if slices.is_empty() {
+                self.slices.remove(&service);
+            }
+        }
+        removed
+    }
+
     /// Adds an object, unless there is one of this kind and name: then the one that is there stays, and
     /// its origin is given back.
-    pub(super) fn insert(&mut self, name: Name, value: Value, origin: Origin) -> Result<(), Origin> {
+    pub(super) fn insert(&mut self, name: Arc<Name>, value: Value, origin: Origin) -> Result<(), Origin> {
         fn insert<T>(
-            objects: &mut BTreeMap<Name, Object<T>>,
-            name: Name,
+            objects: &mut BTreeMap<Arc<Name>, Object<T>>,
+            name: Arc<Name>,
             value: Arc<T>,
             origin: Origin,
         ) -> Result<(), Origin> {
@@ -167,7 +247,15 @@ impl Objects {
         }
         match value {
             Value::Service(value) => insert(&mut self.services, name, value, origin),
-            Value::EndpointSlice(value) => insert(&mut self.endpoint_slices, name, value, origin),
+            Value::EndpointSlice(value) => {
+                insert(&mut self.endpoint_slices, Arc::clone(&name), Arc::clone(&value), origin)?;
+                if let Some(service) = labels::served_by(&name, &value) {
+                    let slices = self.slices.entry(service).or_default();
+                    let place = slices.partition_point(|(other, _)| *other < name);
+                    slices.insert(place, (name, value));
+                }
+                Ok(())
+            }
             Value::Endpoints(value) => insert(&mut self.endpoints, name, value, origin),
             Value::Pod(value) => insert(&mut self.pods, name, value, origin),
             Value::Node(value) => insert(&mut self.nodes, name, value, origin),
