@@ -15,10 +15,6 @@ use svc_lb_tests::{
     plan::SERVICE_RANGE,
 };
 
-/// Up to how many Services are compared: 10,000 take the better part of a minute, and 50,000 would take many.
-const MOST_SERVICES: u32 = 10_000;
-/// The same for a first impression.
-const QUICK_MOST_SERVICES: u32 = 1_000;
 /// How many Services are loaded at once. kube-proxy loads all at once when it starts; but what the kernel takes for
 /// one transaction grows with the square of it, to minutes for 10,000 Services.
 const SERVICES_AT_ONCE: usize = 1_000;
@@ -30,13 +26,15 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether a cluster is compared with nftables.
-    pub fn are_compared(cluster: &LargeCluster, effort: Effort) -> bool {
-        let most = match effort {
-            Effort::Full => MOST_SERVICES,
-            Effort::Quick => QUICK_MOST_SERVICES,
-        };
-        cluster.services() <= most
+    /// In how many rounds the rules of a cluster are loaded: those of 10,000 Services take the better part of a minute,
+    /// and those of 50,000 would take many.
+    pub fn rounds(cluster: &LargeCluster, effort: Effort) -> usize {
+        match (effort, cluster.services()) {
+            (Effort::Quick, ..=1_000) => 2,
+            (Effort::Full, ..=1_000) => 5,
+            (Effort::Full, ..=10_000) => 1,
+            _ => 0,
+        }
     }
 
     /// Loads the rules of a cluster. Returns how long that took, in milliseconds.

@@ -23,7 +23,7 @@ struct Round {
     resident: f64,
     /// That of the maps, in megabytes.
     maps: f64,
-    /// Loading the rules, in milliseconds; `None` if they are not compared.
+    /// Loading the rules, in milliseconds; `None` in a round without them.
     nftables: Option<f64>,
 }
 
@@ -37,7 +37,7 @@ pub fn measure(scene: &mut Scene, effort: Effort) -> Result<Group> {
         if !rounds.is_empty() {
             scene.stop()?;
         }
-        let nftables = if Rules::are_compared(&scene.cluster, effort) {
+        let nftables = if rounds.len() < Rules::rounds(&scene.cluster, effort) {
             let (rules, took) = Rules::load(scene)?;
             loaded.push(rules);
             Some(took)
@@ -59,7 +59,7 @@ pub fn measure(scene: &mut Scene, effort: Effort) -> Result<Group> {
     })
 }
 
-/// Starts with many Services take long, and loading their rules takes longer.
+/// Starts with many Services take long.
 fn number_of_rounds(services: u32, effort: Effort) -> usize {
     match (effort, services) {
         (Effort::Quick, 10_000..) => 1,
