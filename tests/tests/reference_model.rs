@@ -111,7 +111,8 @@ fn the_programs_do_what_the_model_says() -> Result<()> {
     let mut total = Tally::default();
     // A change waits for the kernel most of the time: meanwhile the other node goes on.
     for tally in thread::scope(|scope| {
-        let threads = sets.map(|(flags, seed)| scope.spawn(move || Node::with(flags, |node| play(node, flags, seed))));
+        let threads =
+            sets.map(|(flags, seed)| scope.spawn(move || Node::with(flags, |node| play(node, flags, seed))));
         threads.map(|thread| thread.join().expect("a thread that ends"))
     }) {
         total.add(tally?);

@@ -4,7 +4,7 @@ use super::{
     outcome::Point,
     selection::Flags,
     services::{Service, tables},
-    tally::Event,
+    tally::{Event, Served},
     world::{Host, Interface, SERVICE_CIDRS, SOURCE_PORTS, node_address},
 };
 use crate::{Namespace, links, private_run::PrivateRun};
@@ -53,7 +53,7 @@ impl Node {
         let mut dataplane = Dataplane::open(&Options {
             pin_dir: PIN_DIR.into(),
             xdp_mode: XdpMode::Off,
-            flow_entries: 1 << 18,
+            flow_entries: 1 << 17,
             timeouts: timeouts(),
             snat_ports: PortRange { first: *SOURCE_PORTS.start(), last: *SOURCE_PORTS.end() },
             external_cluster_ips: flags.external_cluster_ips,
@@ -92,6 +92,22 @@ impl Node {
     pub fn run(&mut self, at: Point, frame: &[u8]) -> Result<Trial> {
         let interface = self.indexes[at.interface as usize];
         Ok(self.dataplane.try_packet_at(at.program, interface, frame)?)
+    }
+
+    /// What was counted for a Service of these, by their numbers.
+    pub fn served(&self) -> Result<BTreeMap<u32, Served>> {
+        let number = |name: &str| name.strip_prefix("service-").and_then(|number| number.parse().ok());
+        let services = self.dataplane.services()?.into_iter();
+        let served = services.filter_map(|service| {
+            let counters = &service.counters;
+            let served = Served {
+                new_flows: counters.new_flows,
+                forward: (counters.forward_packets, counters.forward_bytes),
+                reply: (counters.reply_packets, counters.reply_bytes),
+            };
+            Some((number(&service.name)?, served))
+        });
+        Ok(served.collect())
     }
 
     /// What the programs have counted since they were loaded, without zeros: by program, and drops by reason.

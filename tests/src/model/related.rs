@@ -3,8 +3,8 @@
 
 use super::{
     connections::{Connection, Direction, Hook, Key, Path, Translation},
-    dataplane::{Disagreement, Model, Passage, refuses_fragment, rewritten, send_off},
     datagram::{Datagram, Piece, protocol::SCTP, protocol::TCP, protocol::UDP},
+    dataplane::{Disagreement, Model, Passage, refuses_fragment, rewritten, send_off},
     outcome::Outcome,
     selection::{self, Refusal},
     tally::Event,
@@ -59,10 +59,11 @@ impl Model {
         let mut piece = packet.clone();
         piece.readdress(source, destination);
         let path = translation.path;
-        let outcome = send_off(piece, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
+        let outcome =
+            send_off(piece, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
         passage.contradicts(&outcome).map_or(Ok(()), Err)?;
         self.tally.note("a later fragment");
-        self.note_translated(passage.at.program, direction, &connection);
+        self.note_translated(passage, direction, &connection);
         Ok(())
     }
 
@@ -133,10 +134,11 @@ impl Model {
         let mut error = packet.clone();
         error.requote(quoted, destination, source);
         error.swap(from, destination.ip());
-        let outcome = send_off(error, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
+        let outcome =
+            send_off(error, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
         passage.contradicts(&outcome).map_or(Ok(()), Err)?;
         self.tally.note("an ICMP error");
-        self.note_translated(passage.at.program, direction, &connection);
+        self.note_translated(passage, direction, &connection);
         Ok(())
     }
 

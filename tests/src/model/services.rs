@@ -7,8 +7,8 @@ use std::{
     sync::Arc,
 };
 use svc_lb::compile::{
-    self, Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target, TrafficPolicy,
-    Weighted,
+    self, Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target,
+    TrafficPolicy, Weighted,
 };
 use svc_lb_common::selection::Algorithm;
 
@@ -35,6 +35,8 @@ pub struct Service {
     pub protocol: Protocol,
     /// Whether it is there.
     pub exists: bool,
+    /// Whether it has been away.
+    pub was_away: bool,
     /// Its endpoints, as [`Host::ENDPOINTS`].
     pub endpoints: [Condition; 6],
     /// How many times each was removed.
@@ -80,7 +82,9 @@ impl Service {
         };
         let address = match kind {
             FrontendKind::ClusterIp => address([10, 96], 0x96),
-            FrontendKind::NodePort => return (node_address(self.v4), (30000 + self.number % 35000) as u16).into(),
+            FrontendKind::NodePort => {
+                return (node_address(self.v4), (30000 + self.number % 35000) as u16).into();
+            }
             FrontendKind::LoadBalancer => address([100, 64], 0x64),
             FrontendKind::ExternalIp => address([100, 65], 0x65),
         };
@@ -89,8 +93,12 @@ impl Service {
 
     /// All its frontends.
     pub fn frontends(&self) -> impl Iterator<Item = (FrontendKind, SocketAddr)> {
-        let kinds =
-            [FrontendKind::ClusterIp, FrontendKind::NodePort, FrontendKind::LoadBalancer, FrontendKind::ExternalIp];
+        let kinds = [
+            FrontendKind::ClusterIp,
+            FrontendKind::NodePort,
+            FrontendKind::LoadBalancer,
+            FrontendKind::ExternalIp,
+        ];
         kinds.map(|kind| (kind, self.frontend(kind))).into_iter()
     }
 
@@ -129,7 +137,8 @@ impl Service {
         };
         let usable = lists.usable();
         let there = Host::ENDPOINTS.iter().zip(self.endpoints).filter(|(_, is)| *is != Condition::Absent);
-        let draining = there.map(|(host, _)| self.endpoint(*host)).filter(|it| !usable.contains(it)).collect();
+        let draining =
+            there.map(|(host, _)| self.endpoint(*host)).filter(|it| !usable.contains(it)).collect();
         compile::Service {
             lists: Lists { draining, ..lists },
             internal_policy: policy(self.internal_local),
@@ -172,11 +181,7 @@ pub fn tables(services: &[Service]) -> Tables {
 }
 
 /// The frontend at an address, with its Service.
-pub fn find(
-    services: &[Service],
-    place: SocketAddr,
-    protocol: Protocol,
-) -> Option<(FrontendKind, &Service)> {
+pub fn find(services: &[Service], place: SocketAddr, protocol: Protocol) -> Option<(FrontendKind, &Service)> {
     let here = services.iter().filter(|service| service.exists && service.protocol == protocol);
     here.flat_map(|service| service.frontends().map(move |(kind, it)| (kind, it, service)))
         .find(|(_, it, _)| *it == place)
@@ -188,4 +193,3 @@ pub fn kinds_at(services: &[Service], address: IpAddr) -> BTreeSet<FrontendKind>
     let here = services.iter().filter(|service| service.exists).flat_map(Service::frontends);
     here.filter(|(_, it)| it.ip() == address).map(|(kind, _)| kind).collect()
 }
-
