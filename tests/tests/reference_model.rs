@@ -18,7 +18,7 @@ use svc_lb_tests::model::{
 };
 
 /// How many sequences are played with each set of flags.
-const SEQUENCES: u64 = 40;
+const SEQUENCES: u64 = 36;
 /// How many operations are in one.
 const LENGTH: usize = 1500;
 /// How often a sequence that fails may be played to make it shorter.

@@ -36,6 +36,7 @@ pub enum Piece {
 
 /// What a TCP segment does to a connection, or what an SCTP packet's first chunk does to an association.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a packet has any of them")]
 pub struct Signal {
     /// SYN; INIT and INIT ACK.
     pub opens: bool,

@@ -65,6 +65,9 @@ impl Model {
     }
 
     /// A Service is another now.
+    ///
+    /// # Panics
+    /// If it was never there.
     pub fn change(&mut self, service: Service) {
         self.memory.changed(&service);
         let place = self.services.iter_mut().find(|it| it.number == service.number);
@@ -125,7 +128,7 @@ impl Model {
             None if passage.hook.is_ingress() => self.open(passage, key),
             None => {
                 self.note_exchange_of_host(&key);
-                self.conclude(passage, Outcome::Untouched)
+                self.conclude(passage, &Outcome::Untouched)
             }
         }
     }
@@ -160,7 +163,7 @@ impl Model {
         let (source, destination) = rewritten(&connection.key, &translation, direction);
         let leaves = hook.is_ingress() && translation.path != Path::Stack;
         if let Some(obstacle) = obstacle(passage, translation.path, destination.ip()) {
-            return self.conclude(passage, obstacle);
+            return self.conclude(passage, &obstacle);
         }
         let signal = packet.signal();
         if direction == Direction::Reply
@@ -174,10 +177,10 @@ impl Model {
         }
         self.connections.advance(id, direction, signal);
         if connection.untouched {
-            return self.conclude(passage, Outcome::Untouched);
+            return self.conclude(passage, &Outcome::Untouched);
         }
         if let Some(refusal) = self.note_fragment(passage, (source, destination)) {
-            return self.conclude(passage, refusal);
+            return self.conclude(passage, &refusal);
         }
         let outcome = translated(passage, source, destination, translation.path, leaves);
         passage.contradicts(&outcome).map_or(Ok(()), Err)?;
@@ -198,7 +201,7 @@ impl Model {
         if self.connections.find(&straight).is_none() {
             self.add_untouched(straight, passage.hook, progress);
         }
-        self.conclude(passage, Outcome::Untouched)
+        self.conclude(passage, &Outcome::Untouched)
     }
 
     /// The host's own exchange from a port that is a NodePort, too: the answers are the host's.
@@ -235,13 +238,13 @@ impl Model {
     pub(super) fn reject(&mut self, passage: &Passage<'_>) -> Result<(), Disagreement> {
         let resets = passage.packet.signal().resets;
         let outcome = if resets { Outcome::Dropped(DropReason::StrayReset) } else { Outcome::Rejected };
-        self.conclude(passage, outcome)
+        self.conclude(passage, &outcome)
     }
 
     /// Judges a packet that is not translated, and counts it.
-    pub(super) fn conclude(&mut self, passage: &Passage<'_>, outcome: Outcome) -> Result<(), Disagreement> {
-        passage.contradicts(&outcome).map_or(Ok(()), Err)?;
-        self.tally.conclude(passage.at.program, &outcome);
+    pub(super) fn conclude(&mut self, passage: &Passage<'_>, outcome: &Outcome) -> Result<(), Disagreement> {
+        passage.contradicts(outcome).map_or(Ok(()), Err)?;
+        self.tally.conclude(passage.at.program, outcome);
         Ok(())
     }
 

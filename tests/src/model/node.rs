@@ -27,6 +27,9 @@ const PIN_DIR: &str = "/run/bpf/svc-lb";
 /// Longer than any test: what depends on time is not modelled.
 const FOREVER: u32 = 1 << 20;
 
+/// How many packets became what in each program, and how many were dropped for each reason.
+pub type Counted = (BTreeMap<(&'static str, Event), u64>, BTreeMap<&'static str, u64>);
+
 /// A node with its programs loaded.
 pub struct Node {
     dataplane: Dataplane,
@@ -83,7 +86,7 @@ impl Node {
 
     /// Brings Services into force.
     pub fn sync(&mut self, services: &[Service]) -> Result<()> {
-        let report = self.dataplane.sync(&tables(services))?;
+        let report = self.dataplane.sync(&tables(services)?)?;
         ensure!(report.refusals.is_empty(), "{:?}", report.refusals);
         Ok(())
     }
@@ -111,7 +114,7 @@ impl Node {
     }
 
     /// What the programs have counted since they were loaded, without zeros: by program, and drops by reason.
-    pub fn counted(&self) -> Result<(BTreeMap<(&'static str, Event), u64>, BTreeMap<&'static str, u64>)> {
+    pub fn counted(&self) -> Result<Counted> {
         let statistics = self.dataplane.statistics()?;
         let mut events = BTreeMap::new();
         for (name, it) in statistics.programs {

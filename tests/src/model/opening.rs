@@ -31,9 +31,9 @@ impl Model {
                 self.tally.note("straight beside translated");
                 (None, self.connections.choose([(key.destination, 0)].into()))
             }
-            Err(Refusal::NotOurs) => return self.conclude(passage, Outcome::Untouched),
+            Err(Refusal::NotOurs) => return self.conclude(passage, &Outcome::Untouched),
             Err(Refusal::Reject) => return self.reject(passage),
-            Err(Refusal::Drop(reason)) => return self.conclude(passage, Outcome::Dropped(reason)),
+            Err(Refusal::Drop(reason)) => return self.conclude(passage, &Outcome::Dropped(reason)),
         };
         let progress = Progress { answered: !opens, ..Progress::default() };
         let connection = Connection {

@@ -190,7 +190,7 @@ pub fn services(sequence: u32, chance: &mut Chance) -> Vec<Service> {
     let one = |number: usize| {
         let mut service = Service {
             number: sequence * SERVICES as u32 + number as u32,
-            v4: number % 2 == 0,
+            v4: number.is_multiple_of(2),
             protocol: [Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Udp, Protocol::Sctp]
                 [number / 2],
             exists: true,

@@ -153,7 +153,7 @@ impl<'a> Play<'a> {
         };
         match target {
             Target::Frontend(_, kind) => (protocol, service.frontend(kind)),
-            Target::OtherPort(_, kind) if roll % 2 == 0 => {
+            Target::OtherPort(_, kind) if roll.is_multiple_of(2) => {
                 ([UDP, SCTP, TCP][usize::from(roll) % 3], service.frontend(kind))
             }
             Target::OtherPort(_, kind) => (protocol, (service.frontend(kind).ip(), 9).into()),
@@ -255,32 +255,30 @@ impl<'a> Play<'a> {
                 match verdict {
                     Verdict::Drop => None,
                     Verdict::Sent => Some(frame),
-                    Verdict::Next => self.uplink_ingress(interface, frame)?,
+                    Verdict::Next => self.uplink_ingress(interface, &frame)?,
                 }
             }
             Some(interface) => {
                 let (verdict, frame) = self.run(Program::TcPodIngress, interface, &frame)?;
                 match verdict {
-                    Verdict::Drop => None,
-                    Verdict::Sent => self.leave(interface, frame)?,
+                    Verdict::Sent => self.leave(interface, &frame)?,
                     Verdict::Next if is_for_host(interface, &frame) => self.stack(frame, false)?,
-                    Verdict::Next => None,
+                    Verdict::Drop | Verdict::Next => None,
                 }
             }
         };
         Ok(left.and_then(|frame| Some((receiver(&frame)?, frame))))
     }
 
-    fn uplink_ingress(&mut self, interface: Interface, frame: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        let (verdict, frame) = self.run(Program::TcUplinkIngress, interface, &frame)?;
+    fn uplink_ingress(&mut self, interface: Interface, frame: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (verdict, frame) = self.run(Program::TcUplinkIngress, interface, frame)?;
         match verdict {
-            Verdict::Drop => Ok(None),
             Verdict::Sent => {
                 let out = interface_with(&frame[6..12]).context("it leaves by no interface")?;
-                self.leave(out, frame)
+                self.leave(out, &frame)
             }
             Verdict::Next if is_for_host(interface, &frame) => self.stack(frame, false),
-            Verdict::Next => Ok(None),
+            Verdict::Drop | Verdict::Next => Ok(None),
         }
     }
 
@@ -300,18 +298,18 @@ impl<'a> Play<'a> {
         let host = Host::of(to);
         let interface = host.and_then(Host::interface).unwrap_or(Interface::Uplink);
         packet.relink((interface.mac(), host.unwrap_or(Host::Far).mac()));
-        self.leave(interface, packet.bytes)
+        self.leave(interface, &packet.bytes)
     }
 
     /// A frame leaves the node.
-    fn leave(&mut self, interface: Interface, frame: Vec<u8>) -> Result<Option<Vec<u8>>> {
+    fn leave(&mut self, interface: Interface, frame: &[u8]) -> Result<Option<Vec<u8>>> {
         let program = if interface.is_uplink() { Program::TcUplinkEgress } else { Program::TcPodEgress };
-        let (verdict, frame) = self.run(program, interface, &frame)?;
+        let (verdict, frame) = self.run(program, interface, frame)?;
         match verdict {
             Verdict::Next => Ok(Some(frame)),
             Verdict::Drop => Ok(None),
             // Sent back in: an answer to the node's own ping.
-            Verdict::Sent => self.uplink_ingress(interface, frame),
+            Verdict::Sent => self.uplink_ingress(interface, &frame),
         }
     }
 

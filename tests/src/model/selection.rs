@@ -102,7 +102,8 @@ pub fn choose(
     let signal = packet.signal();
     let opens = protocol == Protocol::Udp || signal.only_opens();
     let continues = protocol == Protocol::Tcp && signal.acknowledges && !signal.opens && !signal.resets;
-    if !opens && !(service.algorithm == Algorithm::Maglev && continues) {
+    let is_found_again = service.algorithm == Algorithm::Maglev && continues;
+    if !opens && !is_found_again {
         return Err(otherwise);
     }
     let client = Host::of(key.source.ip());

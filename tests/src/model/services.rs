@@ -1,6 +1,7 @@
 //! Services as the Kubernetes API describes them, and the lists of endpoints that follow.
 
 use super::world::{CLUSTER_CIDRS, Host, node_address};
+use anyhow::Result;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -26,6 +27,7 @@ pub enum Condition {
 
 /// One Service port.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the fields that there are")]
 pub struct Service {
     /// No other Service of any sequence has it.
     pub number: u32,
@@ -154,9 +156,9 @@ impl Service {
 }
 
 /// The tables of all Services.
-pub fn tables(services: &[Service]) -> Tables {
-    let mut tables = Tables::default();
-    tables.cluster_cidrs = CLUSTER_CIDRS.map(|range| range.parse().expect("a range")).into();
+pub fn tables(services: &[Service]) -> Result<Tables> {
+    let cluster_cidrs = CLUSTER_CIDRS.iter().map(|range| range.parse()).collect::<Result<_, _>>()?;
+    let mut tables = Tables { cluster_cidrs, ..Tables::default() };
     for service in services.iter().filter(|service| service.exists) {
         let name = Arc::new(ServicePort {
             namespace: "default".to_owned(),
@@ -177,7 +179,7 @@ pub fn tables(services: &[Service]) -> Tables {
             tables.addresses.insert(place.ip(), ownership);
         }
     }
-    tables
+    Ok(tables)
 }
 
 /// The frontend at an address, with its Service.

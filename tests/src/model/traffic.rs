@@ -11,6 +11,7 @@ const CUT: usize = 24;
 
 /// What is unusual about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a packet may have any of these")]
 pub struct Shape {
     /// Bytes behind the transport header.
     pub payload: usize,
