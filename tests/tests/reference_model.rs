@@ -18,9 +18,9 @@ use svc_lb_tests::model::{
 };
 
 /// How many sequences are played with each set of flags.
-const SEQUENCES: u64 = 36;
+const SEQUENCES: u64 = 24;
 /// How many operations are in one.
-const LENGTH: usize = 1500;
+const LENGTH: usize = 2250;
 /// How often a sequence that fails may be played to make it shorter.
 const TRIALS: u32 = 600;
 /// How many packets are to pass programs.
