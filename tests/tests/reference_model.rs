@@ -18,9 +18,9 @@ use svc_lb_tests::model::{
 };
 
 /// How many sequences are played with each set of flags.
-const SEQUENCES: u64 = 40;
+const SEQUENCES: u64 = 24;
 /// How many operations are in one.
-const LENGTH: usize = 1500;
+const LENGTH: usize = 2250;
 /// How often a sequence that fails may be played to make it shorter.
 const TRIALS: u32 = 600;
 /// How many packets are to pass programs.
@@ -111,7 +111,8 @@ fn the_programs_do_what_the_model_says() -> Result<()> {
     let mut total = Tally::default();
     // A change waits for the kernel most of the time: meanwhile the other node goes on.
     for tally in thread::scope(|scope| {
-        let threads = sets.map(|(flags, seed)| scope.spawn(move || Node::with(flags, |node| play(node, flags, seed))));
+        let threads =
+            sets.map(|(flags, seed)| scope.spawn(move || Node::with(flags, |node| play(node, flags, seed))));
         threads.map(|thread| thread.join().expect("a thread that ends"))
     }) {
         total.add(tally?);

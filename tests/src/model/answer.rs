@@ -58,7 +58,8 @@ fn reset(packet: &Datagram) -> Vec<u8> {
         .wrapping_add(data as u32)
         .wrapping_add(u32::from(signal.opens))
         .wrapping_add(u32::from(signal.finishes));
-    let (sequence, acknowledgement, flags) = if signal.acknowledges { (word(8), 0, 0x04) } else { (0, next, 0x14) };
+    let (sequence, acknowledgement, flags) =
+        if signal.acknowledges { (word(8), 0, 0x04) } else { (0, next, 0x14) };
 
     let mut answer = packet.clone();
     answer.turn_link();
@@ -73,5 +74,6 @@ fn reset(packet: &Datagram) -> Vec<u8> {
     answer.bytes[packet.network + at..][..2].copy_from_slice(&length.to_be_bytes());
     answer.set_hop_limit(64);
     answer.readdress(packet.destination, packet.source);
+    answer.complete();
     answer.bytes
 }

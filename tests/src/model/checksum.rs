@@ -4,7 +4,8 @@
 /// an even number of bytes.
 pub fn internet(parts: [&[u8]; 2]) -> u16 {
     let words = parts.into_iter().flat_map(|part| part.chunks(2));
-    let mut sum: u64 = words.map(|word| u64::from(word[0]) << 8 | word.get(1).map_or(0, |it| (*it).into())).sum();
+    let mut sum: u64 =
+        words.map(|word| u64::from(word[0]) << 8 | word.get(1).map_or(0, |it| (*it).into())).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

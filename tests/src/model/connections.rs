@@ -179,6 +179,9 @@ impl Connections {
     }
 
     /// Notes one more packet of a connection.
+    ///
+    /// # Panics
+    /// If there is none with this number.
     pub fn advance(&mut self, id: usize, direction: Direction, signal: Signal) {
         let connection = self.known.get_mut(&id).expect("a connection that was found");
         connection.progress = connection.progress.after(connection.key.protocol, direction, signal);
@@ -197,6 +200,9 @@ impl Connections {
     }
 
     /// How it is translated is known now. Whoever had the replies' key is gone.
+    ///
+    /// # Panics
+    /// If there is none with this number.
     pub fn settle(&mut self, id: usize, translation: Translation) {
         let connection = self.known.get_mut(&id).expect("a connection that was found");
         connection.translation = Some(translation);

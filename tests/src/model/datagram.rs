@@ -36,6 +36,7 @@ pub enum Piece {
 
 /// What a TCP segment does to a connection, or what an SCTP packet's first chunk does to an association.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a packet has any of them")]
 pub struct Signal {
     /// SYN; INIT and INIT ACK.
     pub opens: bool,
@@ -144,7 +145,8 @@ impl Datagram {
                 destination: (address(16)?, 0).into(),
             }
         } else {
-            let address = |at: usize| Some(IpAddr::from(<[u8; 16]>::try_from(header.get(at..at + 16)?).ok()?));
+            let address =
+                |at: usize| Some(IpAddr::from(<[u8; 16]>::try_from(header.get(at..at + 16)?).ok()?));
             let (mut next, mut at) = (*header.get(6)?, 40);
             let (mut piece, mut has_fragment_header, mut identification) = (Piece::Whole, false, 0);
             while matches!(next, 0 | 43 | 44 | 60) {
@@ -247,18 +249,14 @@ impl Datagram {
 
     /// Gives it other addresses and ports, with every checksum right, or as wrong as it was.
     pub fn readdress(&mut self, source: SocketAddr, destination: SocketAddr) {
-        let pieces = [self.addresses(), self.ports()];
+        let before = self.clone();
         self.write_addresses(source.ip(), destination.ip());
         (self.source, self.destination) = (source, destination);
         if self.piece == Piece::Later {
             return;
         }
         self.write_ports(source.port(), destination.port());
-        if self.piece == Piece::Whole {
-            self.complete();
-        } else {
-            self.adjust(&pieces.concat());
-        }
+        self.complete_like(&before);
     }
 
     /// Gives a packet without ports other addresses, and the right checksum.
@@ -270,17 +268,10 @@ impl Datagram {
 
     /// Gives the packet that this ICMP error quotes other addresses and ports.
     pub fn requote(&mut self, mut quoted: Self, source: SocketAddr, destination: SocketAddr) {
-        let before = [quoted.addresses(), quoted.ports()];
+        let before = quoted.clone();
         quoted.write_addresses(source.ip(), destination.ip());
         quoted.write_ports(source.port(), destination.port());
-        if quoted.protocol == SCTP {
-            // That of a fragment covers what nobody knows, and what was cut off is not there.
-            if quoted.piece == Piece::Whole && quoted.end <= quoted.bytes.len() {
-                quoted.complete();
-            }
-        } else {
-            quoted.adjust(&before.concat());
-        }
+        quoted.complete_like(&before);
         self.bytes[..quoted.bytes.len()].copy_from_slice(&quoted.bytes);
     }
 
@@ -320,21 +311,43 @@ impl Datagram {
             }
     }
 
-    /// Corrects the checksum of a transport header of which not all follows, if it is there: `old` is what stood
-    /// where addresses and ports are.
-    fn adjust(&mut self, old: &[u8]) {
+    /// Makes its transport checksum wrong.
+    pub fn damage(&mut self) {
         let field = self.field();
-        let (Some(&[high, low]), TCP | UDP) = (self.bytes.get(field..field + 2), self.protocol) else { return };
-        let before = u16::from_be_bytes([high, low]);
-        let mut after = after_change(before, old, &[self.addresses(), self.ports()].concat());
-        if self.protocol == UDP {
-            after = match (before, after) {
-                (0, _) => 0,
-                (_, 0) => u16::MAX,
-                _ => after,
-            };
+        self.bytes[field] ^= 0x15;
+    }
+
+    /// The transport checksum, once addresses and ports are others than before: computed from scratch where all that
+    /// it covers is there and it was right; else changed by what has changed.
+    fn complete_like(&mut self, before: &Self) {
+        let is_whole = self.piece == Piece::Whole && self.end <= self.bytes.len();
+        if is_whole {
+            let mut right = before.clone();
+            right.complete();
+            self.complete();
+            if right.bytes == before.bytes {
+                return;
+            }
+            if self.protocol == SCTP {
+                // A CRC is linear: what was wrong stays wrong in the same bits.
+                for at in self.field()..self.field() + 4 {
+                    self.bytes[at] ^= right.bytes[at] ^ before.bytes[at];
+                }
+                return;
+            }
         }
-        self.bytes[field..field + 2].copy_from_slice(&after.to_be_bytes());
+        let field = self.field()..self.field() + 2;
+        let (TCP | UDP, Some(&[high, low])) = (self.protocol, before.bytes.get(field.clone())) else {
+            return;
+        };
+        let old = u16::from_be_bytes([high, low]);
+        let changed = |it: &Self| [it.addresses(), it.ports()].concat();
+        let new = match (self.protocol, old, after_change(old, &changed(before), &changed(self))) {
+            (UDP, 0, _) => 0,
+            (UDP, _, 0) => u16::MAX,
+            (_, _, new) => new,
+        };
+        self.bytes[field].copy_from_slice(&new.to_be_bytes());
     }
 
     /// Computes the checksum of an IPv4 header.

@@ -3,18 +3,18 @@
 
 use super::{
     connections::{Connection, Connections, Direction, Hook, Key, Path, Progress, Translation},
-    datagram::{Datagram, Piece, Signal, protocol::{SCTP, TCP, UDP}},
+    datagram::{
+        Datagram, Piece, Signal,
+        protocol::{SCTP, TCP, UDP},
+    },
     outcome::{Outcome, Point},
     related::Fragments,
-    selection::{self, Flags, Memory, Refusal, choose},
+    selection::{self, Flags, Memory},
     services::{Chosen, Service, find, kinds_at},
     tally::{Event, Tally},
-    world::{Host, Interface, SOURCE_PORTS, node_address},
+    world::{Host, Interface},
 };
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 use svc_lb::{
     compile::{FrontendKind, Protocol},
     dataplane::Trial,
@@ -32,7 +32,7 @@ pub struct Model {
     pub tally: Tally,
     pub(super) connections: Connections,
     pub(super) fragments: Fragments,
-    memory: Memory,
+    pub(super) memory: Memory,
 }
 
 /// A packet at a hook, and what a program made of it.
@@ -65,6 +65,9 @@ impl Model {
     }
 
     /// A Service is another now.
+    ///
+    /// # Panics
+    /// If it was never there.
     pub fn change(&mut self, service: Service) {
         self.memory.changed(&service);
         let place = self.services.iter_mut().find(|it| it.number == service.number);
@@ -125,7 +128,7 @@ impl Model {
             None if passage.hook.is_ingress() => self.open(passage, key),
             None => {
                 self.note_exchange_of_host(&key);
-                self.conclude(passage, Outcome::Untouched)
+                self.conclude(passage, &Outcome::Untouched)
             }
         }
     }
@@ -136,7 +139,8 @@ impl Model {
         let connection = self.connections.get(id);
         let is_gone = connection.service.is_some_and(|number| {
             let service = self.services.iter().find(|it| it.number == number);
-            let is_there = |it: &Chosen| service.is_some_and(|service| service.incarnation(it.0) == Some(it.1));
+            let is_there =
+                |it: &Chosen| service.is_some_and(|service| service.incarnation(it.0) == Some(it.1));
             !self.connections.choices[connection.choice].iter().all(is_there)
         });
         if connection.key.protocol == UDP {
@@ -159,7 +163,7 @@ impl Model {
         let (source, destination) = rewritten(&connection.key, &translation, direction);
         let leaves = hook.is_ingress() && translation.path != Path::Stack;
         if let Some(obstacle) = obstacle(passage, translation.path, destination.ip()) {
-            return self.conclude(passage, obstacle);
+            return self.conclude(passage, &obstacle);
         }
         let signal = packet.signal();
         if direction == Direction::Reply
@@ -173,14 +177,14 @@ impl Model {
         }
         self.connections.advance(id, direction, signal);
         if connection.untouched {
-            return self.conclude(passage, Outcome::Untouched);
+            return self.conclude(passage, &Outcome::Untouched);
         }
         if let Some(refusal) = self.note_fragment(passage, (source, destination)) {
-            return self.conclude(passage, refusal);
+            return self.conclude(passage, &refusal);
         }
         let outcome = translated(passage, source, destination, translation.path, leaves);
         passage.contradicts(&outcome).map_or(Ok(()), Err)?;
-        self.note_translated(passage.at.program, direction, &connection);
+        self.note_translated(passage, direction, &connection);
         Ok(())
     }
 
@@ -193,8 +197,11 @@ impl Model {
         let packet = passage.packet;
         let straight = Key { source: packet.destination, destination: packet.source, ..connection.key };
         let progress = Progress { answered: true, established: true, ..Progress::default() };
-        self.add_untouched(straight, passage.hook, progress);
-        self.conclude(passage, Outcome::Untouched)
+        // One that has a port of its own is not what this answers.
+        if self.connections.find(&straight).is_none() {
+            self.add_untouched(straight, passage.hook, progress);
+        }
+        self.conclude(passage, &Outcome::Untouched)
     }
 
     /// The host's own exchange from a port that is a NodePort, too: the answers are the host's.
@@ -227,227 +234,44 @@ impl Model {
         self.connections.add(connection);
     }
 
-    /// A packet of no connection that is known.
-    fn open(&mut self, passage: &Passage<'_>, key: Key) -> Result<(), Disagreement> {
-        let Self { services, flags, memory, connections, .. } = self;
-        let packet = passage.packet;
-        let opens = packet.protocol == UDP || packet.signal().only_opens();
-        let (service, choice) = match choose(services, *flags, memory, connections, &key, packet) {
-            Ok(chosen) => {
-                self.tally.note(format!("{:?}", chosen.algorithm));
-                (Some(chosen.service), chosen.choice)
-            }
-            Err(Refusal::NotOurs) if !passage.is_xdp() && opens && self.is_in_the_way(&key) => {
-                self.tally.note("straight beside translated");
-                (None, self.connections.choose([(key.destination, 0)].into()))
-            }
-            Err(Refusal::NotOurs) => return self.conclude(passage, Outcome::Untouched),
-            Err(Refusal::Reject) => return self.reject(passage),
-            Err(Refusal::Drop(reason)) => return self.conclude(passage, Outcome::Dropped(reason)),
-        };
-        let progress = Progress { answered: !opens, ..Progress::default() };
-        let connection = Connection {
-            key,
-            service,
-            choice,
-            translation: None,
-            progress,
-            continued: !opens,
-            untouched: false,
-        };
-        let id = self.connections.add(connection);
-        self.settle(passage, id, false)
-    }
-
-    /// Whether answers to a connection that is for no frontend would be taken for those of one that is.
-    fn is_in_the_way(&self, key: &Key) -> bool {
-        let hook = if key.hook == Hook::PodIn { Hook::PodOut } else { Hook::UplinkOut };
-        let reply = Key { hook, source: key.destination, destination: key.source, ..*key };
-        self.connections.find(&reply).is_some()
-    }
-
     /// Nobody is there: the sender is told, unless it ends a connection itself.
     pub(super) fn reject(&mut self, passage: &Passage<'_>) -> Result<(), Disagreement> {
         let resets = passage.packet.signal().resets;
         let outcome = if resets { Outcome::Dropped(DropReason::StrayReset) } else { Outcome::Rejected };
-        self.conclude(passage, outcome)
-    }
-
-    /// A packet of a connection whose translation was not seen yet: every backend that it may have is tried in turn.
-    /// `known`: it is not the first packet.
-    fn settle(&mut self, passage: &Passage<'_>, id: usize, known: bool) -> Result<(), Disagreement> {
-        let connection = self.connections.get(id).clone();
-        let candidates = self.connections.choices[connection.choice].clone();
-        let mut matching = BTreeSet::new();
-        let (mut seen, mut why) = (None, String::new());
-        for candidate in candidates {
-            let tried = self.try_backend(passage, &connection, candidate);
-            match tried.contradiction {
-                None => {
-                    matching.insert(candidate);
-                    // Where some would make it known and some not, it may be known.
-                    if tried.kind != Kind::NotMade || seen.is_none() {
-                        seen = Some(tried);
-                    }
-                }
-                Some(reason) => why = format!("{why}\n  {}, {:?}: {reason}", candidate.0, tried.kind),
-            }
-        }
-        let Some(seen) = seen else { return Err(format!("no allowed backend explains it:{why}")) };
-        self.connections.choices[connection.choice] = matching;
-        if known && matches!(seen.kind, Kind::Translated | Kind::Refused) {
-            self.connections.advance(id, Direction::Forward, passage.packet.signal());
-        }
-        if let Some(translation) = seen.translation {
-            self.connections.settle(id, translation);
-        }
-        match seen.kind {
-            Kind::Translated => {
-                if connection.key.source.port() != passage_port(passage) {
-                    self.tally.note("another source port");
-                }
-                self.note_translated(passage.at.program, Direction::Forward, &connection);
-                if let Some(translation) = seen.translation {
-                    let to = (translation.seen_as, translation.backend.0);
-                    self.note_fragment(passage, to);
-                }
-                return Ok(());
-            }
-            Kind::NotMade => self.connections.remove(id),
-            Kind::Made | Kind::Refused => {}
-        }
-        self.tally.conclude(passage.at.program, &seen.outcome);
-        Ok(())
-    }
-
-    /// What is to become of a packet if its connection has a backend.
-    fn try_backend(
-        &self,
-        passage: &Passage<'_>,
-        connection: &Connection,
-        backend: Chosen,
-    ) -> Attempt {
-        let v4 = passage.packet.is_v4();
-        let key = &connection.key;
-        let uplink = Host::of(backend.0.ip()).and_then(Host::interface).filter(|it| it.is_uplink());
-        let (path, reply_hook, address) = match (key.hook, uplink) {
-            (Hook::UplinkIn, Some(uplink)) => (Path::Routed, Hook::UplinkIn, Some(uplink.address(v4))),
-            (Hook::UplinkIn, None) => (Path::Stack, Hook::UplinkOut, None),
-            _ if backend.0.ip() == key.source.ip() => {
-                (Path::Returned, Hook::PodIn, Some(node_address(v4)))
-            }
-            _ => (Path::Stack, Hook::PodOut, None),
-        };
-        let attempt = |kind, outcome: Outcome| Attempt {
-            contradiction: passage.contradicts(&outcome),
-            kind,
-            outcome,
-            translation: None,
-        };
-        if connection.continued && address.is_some() {
-            // By which port it went only its lost connection knew.
-            let is_virtual = selection::owner(&self.services, self.flags, key.hook, key.destination.ip());
-            let outcome = if is_virtual == Ok(true) { Outcome::Rejected } else { Outcome::Untouched };
-            return attempt(Kind::NotMade, outcome);
-        }
-        let ports = self.ports(key, address, reply_hook, backend.0);
-        if ports.is_empty() {
-            return attempt(Kind::NotMade, Outcome::Dropped(DropReason::NoSourcePort));
-        }
-        if let Some(obstacle) = obstacle(passage, path, backend.0.ip()) {
-            return attempt(Kind::Made, obstacle);
-        }
-        let own = key.source.port();
-        let kept = if ports.contains(&own) { own } else { 0 };
-        if refuses_fragment(passage, (kept, backend.0.port())) {
-            return attempt(Kind::Refused, Outcome::Dropped(DropReason::SctpFragment));
-        }
-        let left = Datagram::read(&passage.trial.frame);
-        let Some(port) = left.map(|left| left.source.port()).filter(|port| ports.contains(port)) else {
-            let contradiction = Some(format!("its source port is none of {ports:?}"));
-            return Attempt { contradiction, ..attempt(Kind::Made, Outcome::Untouched) };
-        };
-        let seen_as = SocketAddr::new(address.unwrap_or(key.source.ip()), port);
-        let translation = Some(Translation { backend, seen_as, path, reply_hook });
-        let outcome = translated(passage, seen_as, backend.0, path, path != Path::Stack);
-        Attempt { translation, ..attempt(Kind::Translated, outcome) }
-    }
-
-    /// The source ports that a new connection may get: the client's own where that is possible, else any that is free;
-    /// where there is none, that of a handshake that nobody finished.
-    fn ports(
-        &self,
-        key: &Key,
-        address: Option<IpAddr>,
-        reply_hook: Hook,
-        backend: SocketAddr,
-    ) -> BTreeSet<u16> {
-        let ip = address.unwrap_or(key.source.ip());
-        let own = key.source.port();
-        let own_is_possible = address.is_none() || SOURCE_PORTS.contains(&own);
-        let holder = |port: u16| {
-            let destination = SocketAddr::new(ip, port);
-            let reply = Key { hook: reply_hook, protocol: key.protocol, source: backend, destination };
-            self.connections.find(&reply).map(|(id, _)| self.connections.get(id).progress)
-        };
-        let is_free = |port: u16| holder(port).is_none_or(Progress::is_closed);
-        let may_be_given_up = |port: u16| holder(port).is_none_or(|it| it.is_dispensable(key.protocol));
-        if own_is_possible && is_free(own) {
-            return [own].into();
-        }
-        let free: BTreeSet<u16> = SOURCE_PORTS.filter(|port| is_free(*port)).collect();
-        if !free.is_empty() {
-            return free;
-        }
-        if own_is_possible && may_be_given_up(own) {
-            return [own].into();
-        }
-        SOURCE_PORTS.filter(|port| may_be_given_up(*port)).collect()
+        self.conclude(passage, &outcome)
     }
 
     /// Judges a packet that is not translated, and counts it.
-    pub(super) fn conclude(&mut self, passage: &Passage<'_>, outcome: Outcome) -> Result<(), Disagreement> {
-        passage.contradicts(&outcome).map_or(Ok(()), Err)?;
-        self.tally.conclude(passage.at.program, &outcome);
+    pub(super) fn conclude(&mut self, passage: &Passage<'_>, outcome: &Outcome) -> Result<(), Disagreement> {
+        passage.contradicts(outcome).map_or(Ok(()), Err)?;
+        self.tally.conclude(passage.at.program, outcome);
         Ok(())
     }
 
-    pub(super) fn note_translated(&mut self, program: Program, direction: Direction, connection: &Connection) {
+    /// Counts a packet that was translated.
+    pub(super) fn note_translated(
+        &mut self,
+        passage: &Passage<'_>,
+        direction: Direction,
+        connection: &Connection,
+    ) {
         let event = if direction == Direction::Forward { Event::Forwarded } else { Event::Replied };
-        self.tally.count(program, event);
+        self.tally.count(passage.at.program, event);
+        if let Some(number) = connection.service {
+            let served = self.tally.services.entry(number).or_default();
+            let (packets, bytes) =
+                if direction == Direction::Forward { &mut served.forward } else { &mut served.reply };
+            *packets += 1;
+            *bytes += passage.packet.length() as u64;
+        }
         let family = if connection.key.source.is_ipv4() { "IPv4" } else { "IPv6" };
         let protocol = selection::protocol_of(connection.key.protocol);
-        self.tally.note(format!("{event:?} {family} {}", protocol.map_or(String::new(), |it| it.to_string())));
+        self.tally
+            .note(format!("{event:?} {family} {}", protocol.map_or(String::new(), |it| it.to_string())));
         if let Some(path) = connection.translation.map(|it| it.path) {
             self.tally.note(format!("{event:?} {path:?}"));
         }
     }
-}
-
-/// A backend, tried.
-struct Attempt {
-    /// Why the program did not choose it.
-    contradiction: Option<String>,
-    kind: Kind,
-    outcome: Outcome,
-    translation: Option<Translation>,
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// The packet is translated.
-    Translated,
-    /// The connection is known, the packet waits for another program or is answered.
-    Made,
-    /// The connection is known and has seen the packet, which is dropped all the same.
-    Refused,
-    /// The connection is not known.
-    NotMade,
-}
-
-fn passage_port(passage: &Passage<'_>) -> u16 {
-    Datagram::read(&passage.trial.frame).map_or(0, |left| left.source.port())
 }
 
 /// What keeps a program from translating a packet that its connection's path leads to an address.
@@ -485,7 +309,7 @@ pub(super) fn rewritten(
 }
 
 /// The packet with other addresses, and as it leaves. `leaves`: not by the host's stack.
-fn translated(
+pub(super) fn translated(
     passage: &Passage<'_>,
     source: SocketAddr,
     destination: SocketAddr,

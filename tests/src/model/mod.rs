@@ -5,7 +5,8 @@
 //! - [`datagram`], [`checksum`]: packets, with checksums computed from scratch
 //! - [`selection`]: frontends, policies, affinity, algorithms
 //! - [`connections`]: who speaks to whom, and how far they are
-//! - [`dataplane`]: what becomes of a packet; [`related`]: of one without ports; [`answer`]: what its sender is told
+//! - [`dataplane`]: what becomes of a packet; `opening`: of a first one; [`related`]: of one without ports;
+//!   [`answer`]: what its sender is told
 //! - [`outcome`], [`tally`]: whether a program did it, and what was counted
 //!
 //! Around it, what plays a random sequence against the real programs:
@@ -23,6 +24,7 @@ pub mod connections;
 pub mod datagram;
 pub mod dataplane;
 pub mod node;
+mod opening;
 pub mod operation;
 pub mod outcome;
 pub mod play;

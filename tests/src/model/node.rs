@@ -4,7 +4,7 @@ use super::{
     outcome::Point,
     selection::Flags,
     services::{Service, tables},
-    tally::Event,
+    tally::{Event, Served},
     world::{Host, Interface, SERVICE_CIDRS, SOURCE_PORTS, node_address},
 };
 use crate::{Namespace, links, private_run::PrivateRun};
@@ -26,6 +26,9 @@ use svc_lb_common::{flow::Timeouts, snat::PortRange};
 const PIN_DIR: &str = "/run/bpf/svc-lb";
 /// Longer than any test: what depends on time is not modelled.
 const FOREVER: u32 = 1 << 20;
+
+/// How many packets became what in each program, and how many were dropped for each reason.
+pub type Counted = (BTreeMap<(&'static str, Event), u64>, BTreeMap<&'static str, u64>);
 
 /// A node with its programs loaded.
 pub struct Node {
@@ -53,7 +56,7 @@ impl Node {
         let mut dataplane = Dataplane::open(&Options {
             pin_dir: PIN_DIR.into(),
             xdp_mode: XdpMode::Off,
-            flow_entries: 1 << 18,
+            flow_entries: 1 << 17,
             timeouts: timeouts(),
             snat_ports: PortRange { first: *SOURCE_PORTS.start(), last: *SOURCE_PORTS.end() },
             external_cluster_ips: flags.external_cluster_ips,
@@ -83,7 +86,7 @@ impl Node {
 
     /// Brings Services into force.
     pub fn sync(&mut self, services: &[Service]) -> Result<()> {
-        let report = self.dataplane.sync(&tables(services))?;
+        let report = self.dataplane.sync(&tables(services)?)?;
         ensure!(report.refusals.is_empty(), "{:?}", report.refusals);
         Ok(())
     }
@@ -94,8 +97,24 @@ impl Node {
         Ok(self.dataplane.try_packet_at(at.program, interface, frame)?)
     }
 
+    /// What was counted for a Service of these, by their numbers.
+    pub fn served(&self) -> Result<BTreeMap<u32, Served>> {
+        let number = |name: &str| name.strip_prefix("service-").and_then(|number| number.parse().ok());
+        let services = self.dataplane.services()?.into_iter();
+        let served = services.filter_map(|service| {
+            let counters = &service.counters;
+            let served = Served {
+                new_flows: counters.new_flows,
+                forward: (counters.forward_packets, counters.forward_bytes),
+                reply: (counters.reply_packets, counters.reply_bytes),
+            };
+            Some((number(&service.name)?, served))
+        });
+        Ok(served.collect())
+    }
+
     /// What the programs have counted since they were loaded, without zeros: by program, and drops by reason.
-    pub fn counted(&self) -> Result<(BTreeMap<(&'static str, Event), u64>, BTreeMap<&'static str, u64>)> {
+    pub fn counted(&self) -> Result<Counted> {
         let statistics = self.dataplane.statistics()?;
         let mut events = BTreeMap::new();
         for (name, it) in statistics.programs {

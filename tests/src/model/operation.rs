@@ -10,7 +10,7 @@ use super::{
 use svc_lb::compile::{FrontendKind, Protocol};
 use svc_lb_common::selection::Algorithm;
 
-/// How many Services there are: a third of each family's are of TCP, of UDP, and one is of SCTP.
+/// How many Services there are: of each family two of TCP, two of UDP and one of SCTP.
 pub const SERVICES: usize = 10;
 
 /// To whom somebody sends.
@@ -123,6 +123,7 @@ impl Change {
                     service.removals = service.removals.map(|times| times + 1);
                 }
                 service.exists = exists;
+                service.was_away |= !exists;
             }
             Self::InternalLocal(local) => service.internal_local = local,
             Self::ExternalLocal(local) => service.external_local = local,
@@ -142,7 +143,7 @@ impl Change {
         match chance.below(14) {
             0..=5 => Self::Endpoint(chance.below(6), condition(chance)),
             6 => Self::AllEndpoints(condition(chance)),
-            7 => Self::Exists(false),
+            7 => Self::Exists(chance.once_in(2)),
             8 => Self::Exists(true),
             9 => Self::InternalLocal(chance.once_in(2)),
             10 => Self::ExternalLocal(chance.once_in(2)),
@@ -189,9 +190,11 @@ pub fn services(sequence: u32, chance: &mut Chance) -> Vec<Service> {
     let one = |number: usize| {
         let mut service = Service {
             number: sequence * SERVICES as u32 + number as u32,
-            v4: number % 2 == 0,
-            protocol: [Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Udp, Protocol::Sctp][number / 2],
+            v4: number.is_multiple_of(2),
+            protocol: [Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Udp, Protocol::Sctp]
+                [number / 2],
             exists: true,
+            was_away: false,
             endpoints: [Condition::Ready; 6],
             removals: [0; 6],
             same_port: chance.once_in(3),
@@ -219,7 +222,11 @@ impl Operation {
         let arrival = chance.number() as usize;
         match chance.below(1000) {
             0..=7 => Self::Change { service: chance.below(SERVICES), change: Change::any(chance) },
-            8..=34 => Self::Ping { from: chance.one_of(&Host::ALL), to: target(chance), hop_limit: hop_limit(chance) },
+            8..=34 => Self::Ping {
+                from: chance.one_of(&Host::ALL),
+                to: target(chance),
+                hop_limit: hop_limit(chance),
+            },
             35..=94 => Self::Report {
                 arrival,
                 by_router: chance.once_in(2),
@@ -245,8 +252,12 @@ impl Operation {
 }
 
 fn target(chance: &mut Chance) -> Target {
-    let kinds =
-        [FrontendKind::ClusterIp, FrontendKind::NodePort, FrontendKind::LoadBalancer, FrontendKind::ExternalIp];
+    let kinds = [
+        FrontendKind::ClusterIp,
+        FrontendKind::NodePort,
+        FrontendKind::LoadBalancer,
+        FrontendKind::ExternalIp,
+    ];
     let (service, kind) = (chance.below(SERVICES), chance.one_of(&kinds));
     match chance.below(20) {
         0 => Target::OtherPort(service, kind),
@@ -272,6 +283,7 @@ fn shape(chance: &mut Chance) -> Shape {
         hop_limit: hop_limit(chance),
         extended: chance.once_in(8),
         unchecked: chance.once_in(4),
+        damaged: chance.once_in(40),
         tagged: chance.once_in(60),
         strayed: chance.once_in(60),
         trailing: chance.once_in(12),

@@ -61,6 +61,9 @@ impl Verdict {
 
 impl Outcome {
     /// Why a program did something else; `None`: it did this.
+    ///
+    /// # Panics
+    /// If it is an answer, to what is no packet.
     pub fn contradicted_by(&self, at: Point, frame: &[u8], trial: &Trial) -> Option<String> {
         let wanted = match self {
             Self::Untouched | Self::Passed(_) => Verdict::Next,

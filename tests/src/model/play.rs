@@ -2,7 +2,10 @@
 
 use super::{
     chance::Chance,
-    datagram::{Datagram, Piece, protocol::{SCTP, TCP, UDP}},
+    datagram::{
+        Datagram, Piece,
+        protocol::{SCTP, TCP, UDP},
+    },
     dataplane::{Model, interface_with},
     node::Node,
     operation::{Change, Operation, Target, services, signal},
@@ -59,6 +62,17 @@ impl<'a> Play<'a> {
             play.steps += 1;
             play.step(*operation).with_context(|| format!("{operation:?}"))?;
         }
+        let (mut served, mut expected) = (play.node.served()?, play.model.tally.services.clone());
+        for service in &play.model.services {
+            // One that was away has another number since then, and new counters.
+            if service.was_away {
+                served.remove(&service.number);
+                expected.remove(&service.number);
+            } else {
+                expected.entry(service.number).or_default();
+            }
+        }
+        ensure!(served == expected, "served by the programs: {served:?}\nby the model: {expected:?}");
         let (mut events, mut drops) = play.node.counted()?;
         for (key, count) in before.0 {
             *events.entry(key).or_default() -= count;
@@ -139,7 +153,7 @@ impl<'a> Play<'a> {
         };
         match target {
             Target::Frontend(_, kind) => (protocol, service.frontend(kind)),
-            Target::OtherPort(_, kind) if roll % 2 == 0 => {
+            Target::OtherPort(_, kind) if roll.is_multiple_of(2) => {
                 ([UDP, SCTP, TCP][usize::from(roll) % 3], service.frontend(kind))
             }
             Target::OtherPort(_, kind) => (protocol, (service.frontend(kind).ip(), 9).into()),
@@ -215,8 +229,11 @@ impl<'a> Play<'a> {
     fn report(&mut self, it: &Arrival, by_router: bool, kind: u8, whole: bool, hop_limit: u8) -> Result<()> {
         let packet = &it.received;
         let v4 = packet.is_v4();
-        let kinds: &[(u8, u8)] =
-            if v4 { &[(3, 3), (3, 4), (11, 0), (12, 0), (5, 1)] } else { &[(1, 4), (2, 0), (3, 0), (4, 1), (135, 0)] };
+        let kinds: &[(u8, u8)] = if v4 {
+            &[(3, 3), (3, 4), (11, 0), (12, 0), (5, 1)]
+        } else {
+            &[(1, 4), (2, 0), (3, 0), (4, 1), (135, 0)]
+        };
         let (kind, code) = kinds[usize::from(kind) % kinds.len()];
         // A router that is beside the receiver has its way.
         let router: SocketAddr = (it.by.gateway(v4).unwrap_or(packet.destination.ip()), 0).into();
@@ -238,32 +255,30 @@ impl<'a> Play<'a> {
                 match verdict {
                     Verdict::Drop => None,
                     Verdict::Sent => Some(frame),
-                    Verdict::Next => self.uplink_ingress(interface, frame)?,
+                    Verdict::Next => self.uplink_ingress(interface, &frame)?,
                 }
             }
             Some(interface) => {
                 let (verdict, frame) = self.run(Program::TcPodIngress, interface, &frame)?;
                 match verdict {
-                    Verdict::Drop => None,
-                    Verdict::Sent => self.leave(interface, frame)?,
+                    Verdict::Sent => self.leave(interface, &frame)?,
                     Verdict::Next if is_for_host(interface, &frame) => self.stack(frame, false)?,
-                    Verdict::Next => None,
+                    Verdict::Drop | Verdict::Next => None,
                 }
             }
         };
         Ok(left.and_then(|frame| Some((receiver(&frame)?, frame))))
     }
 
-    fn uplink_ingress(&mut self, interface: Interface, frame: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        let (verdict, frame) = self.run(Program::TcUplinkIngress, interface, &frame)?;
+    fn uplink_ingress(&mut self, interface: Interface, frame: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (verdict, frame) = self.run(Program::TcUplinkIngress, interface, frame)?;
         match verdict {
-            Verdict::Drop => Ok(None),
             Verdict::Sent => {
                 let out = interface_with(&frame[6..12]).context("it leaves by no interface")?;
-                self.leave(out, frame)
+                self.leave(out, &frame)
             }
             Verdict::Next if is_for_host(interface, &frame) => self.stack(frame, false),
-            Verdict::Next => Ok(None),
+            Verdict::Drop | Verdict::Next => Ok(None),
         }
     }
 
@@ -283,19 +298,18 @@ impl<'a> Play<'a> {
         let host = Host::of(to);
         let interface = host.and_then(Host::interface).unwrap_or(Interface::Uplink);
         packet.relink((interface.mac(), host.unwrap_or(Host::Far).mac()));
-        self.leave(interface, packet.bytes)
+        self.leave(interface, &packet.bytes)
     }
 
     /// A frame leaves the node.
-    fn leave(&mut self, interface: Interface, frame: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        let program =
-            if interface.is_uplink() { Program::TcUplinkEgress } else { Program::TcPodEgress };
-        let (verdict, frame) = self.run(program, interface, &frame)?;
+    fn leave(&mut self, interface: Interface, frame: &[u8]) -> Result<Option<Vec<u8>>> {
+        let program = if interface.is_uplink() { Program::TcUplinkEgress } else { Program::TcPodEgress };
+        let (verdict, frame) = self.run(program, interface, frame)?;
         match verdict {
             Verdict::Next => Ok(Some(frame)),
             Verdict::Drop => Ok(None),
             // Sent back in: an answer to the node's own ping.
-            Verdict::Sent => self.uplink_ingress(interface, frame),
+            Verdict::Sent => self.uplink_ingress(interface, &frame),
         }
     }
 
@@ -304,8 +318,13 @@ impl<'a> Play<'a> {
         let trial = self.node.run(at, frame)?;
         let judged = self.model.pass(at, frame, &trial);
         judged.map_err(|why| {
-            let packet = Datagram::read(frame).map(|it| (it.source, it.destination, it.protocol, it.signal()));
-            anyhow!("{} at {interface:?}, {packet:?}: {why}\n  in:  {frame:02x?}\n  out: {:02x?}", program.name(), trial.frame)
+            let packet =
+                Datagram::read(frame).map(|it| (it.source, it.destination, it.protocol, it.signal()));
+            anyhow!(
+                "{} at {interface:?}: {packet:?}: {why}\n  in:  {frame:02x?}\n  out: {:02x?}",
+                program.name(),
+                trial.frame
+            )
         })?;
         let verdict = Verdict::of(program, trial.verdict).context("an unknown verdict")?;
         Ok((verdict, trial.frame))

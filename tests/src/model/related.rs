@@ -3,8 +3,8 @@
 
 use super::{
     connections::{Connection, Direction, Hook, Key, Path, Translation},
-    dataplane::{Disagreement, Model, Passage, refuses_fragment, rewritten, send_off},
     datagram::{Datagram, Piece, protocol::SCTP, protocol::TCP, protocol::UDP},
+    dataplane::{Disagreement, Model, Passage, refuses_fragment, rewritten, send_off},
     outcome::Outcome,
     selection::{self, Refusal},
     tally::Event,
@@ -41,7 +41,7 @@ impl Model {
     pub(super) fn follow_first(&mut self, passage: &Passage<'_>) -> Result<(), Disagreement> {
         let packet = passage.packet;
         let Some(&ports) = self.fragments.get(&fragment(passage)) else {
-            return self.conclude(passage, Outcome::Untouched);
+            return self.conclude(passage, &Outcome::Untouched);
         };
         let key = Key {
             hook: passage.hook,
@@ -50,19 +50,20 @@ impl Model {
             destination: (packet.destination.ip(), ports.1).into(),
         };
         let Some((connection, translation, direction)) = self.related(&key) else {
-            return self.conclude(passage, Outcome::Untouched);
+            return self.conclude(passage, &Outcome::Untouched);
         };
         let (source, destination) = rewritten(&connection.key, &translation, direction);
         if let Some(outcome) = obstacle(passage, translation.path, destination.ip()) {
-            return self.conclude(passage, outcome);
+            return self.conclude(passage, &outcome);
         }
         let mut piece = packet.clone();
         piece.readdress(source, destination);
         let path = translation.path;
-        let outcome = send_off(piece, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
+        let outcome =
+            send_off(piece, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
         passage.contradicts(&outcome).map_or(Ok(()), Err)?;
         self.tally.note("a later fragment");
-        self.note_translated(passage.at.program, direction, &connection);
+        self.note_translated(passage, direction, &connection);
         Ok(())
     }
 
@@ -71,13 +72,13 @@ impl Model {
         let packet = passage.packet;
         let v4 = packet.is_v4();
         if packet.piece != Piece::Whole {
-            return self.conclude(passage, Outcome::Untouched);
+            return self.conclude(passage, &Outcome::Untouched);
         }
         let (kind, _) = packet.icmp();
         match (v4, kind) {
             (true, 8) | (false, 128) => self.ping(passage),
             (true, 3 | 11 | 12) | (false, 1..=4) => self.error(passage),
-            _ => self.conclude(passage, Outcome::Untouched),
+            _ => self.conclude(passage, &Outcome::Untouched),
         }
     }
 
@@ -86,8 +87,8 @@ impl Model {
         let packet = passage.packet;
         let owner = selection::owner(&self.services, self.flags, passage.hook, packet.destination.ip());
         match owner {
-            _ if passage.hook == Hook::PodOut => self.conclude(passage, Outcome::Untouched),
-            Err(Refusal::Drop(reason)) => self.conclude(passage, Outcome::Dropped(reason)),
+            _ if passage.hook == Hook::PodOut => self.conclude(passage, &Outcome::Untouched),
+            Err(Refusal::Drop(reason)) => self.conclude(passage, &Outcome::Dropped(reason)),
             Ok(true) => {
                 let mut answer = packet.clone();
                 answer.turn_link();
@@ -99,7 +100,7 @@ impl Model {
                 self.tally.count(passage.at.program, Event::Echoed);
                 Ok(())
             }
-            _ => self.conclude(passage, Outcome::Untouched),
+            _ => self.conclude(passage, &Outcome::Untouched),
         }
     }
 
@@ -120,12 +121,12 @@ impl Model {
             Some((self.related(&key)?, quoted))
         });
         let Some(((connection, translation, direction), quoted)) = found else {
-            return self.conclude(passage, Outcome::Untouched);
+            return self.conclude(passage, &Outcome::Untouched);
         };
         let (source, destination) = rewritten(&connection.key, &translation, direction);
         let path = translation.path;
         if let Some(outcome) = obstacle(passage, path, destination.ip()) {
-            return self.conclude(passage, outcome);
+            return self.conclude(passage, &outcome);
         }
         let is_the_peers = packet.source.ip() == quoted.destination.ip();
         let to_remote = path == Path::Routed && direction == Direction::Forward;
@@ -133,10 +134,11 @@ impl Model {
         let mut error = packet.clone();
         error.requote(quoted, destination, source);
         error.swap(from, destination.ip());
-        let outcome = send_off(error, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
+        let outcome =
+            send_off(error, destination.ip(), path, passage.hook.is_ingress() && path != Path::Stack);
         passage.contradicts(&outcome).map_or(Ok(()), Err)?;
         self.tally.note("an ICMP error");
-        self.note_translated(passage.at.program, direction, &connection);
+        self.note_translated(passage, direction, &connection);
         Ok(())
     }
 

@@ -73,7 +73,11 @@ pub fn owner(services: &[Service], flags: Flags, at: Hook, address: IpAddr) -> R
     if kinds.is_empty() {
         let is_ours = |range: &str| range.parse::<IpNet>().is_ok_and(|range| range.contains(&address));
         let unallocated = flags.service_ranges && SERVICE_CIDRS.into_iter().any(is_ours);
-        return Err(if unallocated { Refusal::Drop(DropReason::UnallocatedClusterIp) } else { Refusal::NotOurs });
+        return Err(if unallocated {
+            Refusal::Drop(DropReason::UnallocatedClusterIp)
+        } else {
+            Refusal::NotOurs
+        });
     }
     if at == Hook::UplinkIn && !flags.external_cluster_ips && kinds == [FrontendKind::ClusterIp].into() {
         return Err(Refusal::Drop(DropReason::ClusterIpFromUplink));
@@ -98,7 +102,8 @@ pub fn choose(
     let signal = packet.signal();
     let opens = protocol == Protocol::Udp || signal.only_opens();
     let continues = protocol == Protocol::Tcp && signal.acknowledges && !signal.opens && !signal.resets;
-    if !opens && !(service.algorithm == Algorithm::Maglev && continues) {
+    let is_found_again = service.algorithm == Algorithm::Maglev && continues;
+    if !opens && !is_found_again {
         return Err(otherwise);
     }
     let client = Host::of(key.source.ip());
@@ -165,7 +170,8 @@ fn one(
         Algorithm::Maglev => {
             let hashed = (list.to_vec(), key.source, key.destination);
             let earlier = memory.hashed.get(&hashed).map(|choice| connections.choices[*choice].clone());
-            let same = |it: &Chosen| earlier.as_ref().is_none_or(|earlier| earlier.iter().any(|was| was.0 == it.0));
+            let same =
+                |it: &Chosen| earlier.as_ref().is_none_or(|earlier| earlier.iter().any(|was| was.0 == it.0));
             let choice = connections.choose(all.into_iter().filter(same).collect());
             memory.hashed.insert(hashed, choice);
             choice

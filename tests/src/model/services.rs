@@ -1,14 +1,15 @@
 //! Services as the Kubernetes API describes them, and the lists of endpoints that follow.
 
 use super::world::{CLUSTER_CIDRS, Host, node_address};
+use anyhow::Result;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 use svc_lb::compile::{
-    self, Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target, TrafficPolicy,
-    Weighted,
+    self, Family, Frontend, FrontendKind, Lists, Ownership, Protocol, ServicePort, Tables, Target,
+    TrafficPolicy, Weighted,
 };
 use svc_lb_common::selection::Algorithm;
 
@@ -26,6 +27,7 @@ pub enum Condition {
 
 /// One Service port.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the fields that there are")]
 pub struct Service {
     /// No other Service of any sequence has it.
     pub number: u32,
@@ -35,6 +37,8 @@ pub struct Service {
     pub protocol: Protocol,
     /// Whether it is there.
     pub exists: bool,
+    /// Whether it has been away.
+    pub was_away: bool,
     /// Its endpoints, as [`Host::ENDPOINTS`].
     pub endpoints: [Condition; 6],
     /// How many times each was removed.
@@ -80,7 +84,9 @@ impl Service {
         };
         let address = match kind {
             FrontendKind::ClusterIp => address([10, 96], 0x96),
-            FrontendKind::NodePort => return (node_address(self.v4), (30000 + self.number % 35000) as u16).into(),
+            FrontendKind::NodePort => {
+                return (node_address(self.v4), (30000 + self.number % 35000) as u16).into();
+            }
             FrontendKind::LoadBalancer => address([100, 64], 0x64),
             FrontendKind::ExternalIp => address([100, 65], 0x65),
         };
@@ -89,8 +95,12 @@ impl Service {
 
     /// All its frontends.
     pub fn frontends(&self) -> impl Iterator<Item = (FrontendKind, SocketAddr)> {
-        let kinds =
-            [FrontendKind::ClusterIp, FrontendKind::NodePort, FrontendKind::LoadBalancer, FrontendKind::ExternalIp];
+        let kinds = [
+            FrontendKind::ClusterIp,
+            FrontendKind::NodePort,
+            FrontendKind::LoadBalancer,
+            FrontendKind::ExternalIp,
+        ];
         kinds.map(|kind| (kind, self.frontend(kind))).into_iter()
     }
 
@@ -129,7 +139,8 @@ impl Service {
         };
         let usable = lists.usable();
         let there = Host::ENDPOINTS.iter().zip(self.endpoints).filter(|(_, is)| *is != Condition::Absent);
-        let draining = there.map(|(host, _)| self.endpoint(*host)).filter(|it| !usable.contains(it)).collect();
+        let draining =
+            there.map(|(host, _)| self.endpoint(*host)).filter(|it| !usable.contains(it)).collect();
         compile::Service {
             lists: Lists { draining, ..lists },
             internal_policy: policy(self.internal_local),
@@ -145,9 +156,9 @@ impl Service {
 }
 
 /// The tables of all Services.
-pub fn tables(services: &[Service]) -> Tables {
-    let mut tables = Tables::default();
-    tables.cluster_cidrs = CLUSTER_CIDRS.map(|range| range.parse().expect("a range")).into();
+pub fn tables(services: &[Service]) -> Result<Tables> {
+    let cluster_cidrs = CLUSTER_CIDRS.iter().map(|range| range.parse()).collect::<Result<_, _>>()?;
+    let mut tables = Tables { cluster_cidrs, ..Tables::default() };
     for service in services.iter().filter(|service| service.exists) {
         let name = Arc::new(ServicePort {
             namespace: "default".to_owned(),
@@ -168,15 +179,11 @@ pub fn tables(services: &[Service]) -> Tables {
             tables.addresses.insert(place.ip(), ownership);
         }
     }
-    tables
+    Ok(tables)
 }
 
 /// The frontend at an address, with its Service.
-pub fn find(
-    services: &[Service],
-    place: SocketAddr,
-    protocol: Protocol,
-) -> Option<(FrontendKind, &Service)> {
+pub fn find(services: &[Service], place: SocketAddr, protocol: Protocol) -> Option<(FrontendKind, &Service)> {
     let here = services.iter().filter(|service| service.exists && service.protocol == protocol);
     here.flat_map(|service| service.frontends().map(move |(kind, it)| (kind, it, service)))
         .find(|(_, it, _)| *it == place)
@@ -188,4 +195,3 @@ pub fn kinds_at(services: &[Service], address: IpAddr) -> BTreeSet<FrontendKind>
     let here = services.iter().filter(|service| service.exists).flat_map(Service::frontends);
     here.filter(|(_, it)| it.ip() == address).map(|(kind, _)| kind).collect()
 }
-

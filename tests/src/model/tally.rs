@@ -21,9 +21,22 @@ pub enum Event {
     Dropped,
 }
 
+/// What was counted for a Service: as `svc-lb get services` shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Connections that became known.
+    pub new_flows: u64,
+    /// Packets and bytes, from the IP header on, from clients to backends.
+    pub forward: (u64, u64),
+    /// From backends to clients.
+    pub reply: (u64, u64),
+}
+
 /// Numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// What was done for each Service, by its number.
+    pub services: BTreeMap<u32, Served>,
     /// What each program did to how many packets.
     pub events: BTreeMap<(&'static str, Event), u64>,
     /// How many packets were dropped for each reason.

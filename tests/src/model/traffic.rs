@@ -11,6 +11,7 @@ const CUT: usize = 24;
 
 /// What is unusual about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a packet may have any of these")]
 pub struct Shape {
     /// Bytes behind the transport header.
     pub payload: usize,
@@ -20,6 +21,8 @@ pub struct Shape {
     pub extended: bool,
     /// UDP over IPv4 without a checksum.
     pub unchecked: bool,
+    /// Its transport checksum is wrong.
+    pub damaged: bool,
     /// It has a VLAN tag.
     pub tagged: bool,
     /// It is for another host on the link.
@@ -37,6 +40,7 @@ impl Shape {
         hop_limit: 64,
         extended: false,
         unchecked: false,
+        damaged: false,
         tagged: false,
         strayed: false,
         trailing: false,
@@ -84,6 +88,9 @@ impl Draft {
             if datagram.piece == Piece::Whole {
                 datagram.complete();
             }
+            if self.shape.damaged && !self.shape.unchecked && datagram.piece == Piece::Whole {
+                datagram.damage();
+            }
             frame = datagram.bytes;
         }
         if self.shape.trailing {
@@ -102,7 +109,8 @@ impl Draft {
     fn transport(&self) -> Vec<u8> {
         let ports = [self.source.port().to_be_bytes(), self.destination.port().to_be_bytes()].concat();
         let salt = self.salt.to_be_bytes();
-        let payload: Vec<u8> = (0..self.shape.payload).map(|at| salt[at % 4].wrapping_add(at as u8)).collect();
+        let payload: Vec<u8> =
+            (0..self.shape.payload).map(|at| salt[at % 4].wrapping_add(at as u8)).collect();
         let header = match self.protocol {
             TCP => {
                 let numbers = [salt, self.salt.wrapping_mul(3).to_be_bytes()].concat();
@@ -163,7 +171,13 @@ impl Draft {
                 let mut extensions: Vec<u8> = Vec::new();
                 if piece != Piece::Whole {
                     let field = if piece == Piece::First { 1 } else { OFFSET << 3 };
-                    extensions = [&[next, 0][..], &field.to_be_bytes(), &[0xca, 0xfe], &self.identification.to_be_bytes()].concat();
+                    extensions = [
+                        &[next, 0][..],
+                        &field.to_be_bytes(),
+                        &[0xca, 0xfe],
+                        &self.identification.to_be_bytes(),
+                    ]
+                    .concat();
                     next = 44;
                 }
                 if self.shape.extended {
@@ -184,5 +198,44 @@ impl Draft {
         // The kernel makes no test run of what is shorter than its headers may be.
         frame.resize(frame.len().max(ETHERNET + 40), 0);
         frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::verify_checksums;
+
+    /// As another reader of packets sees them.
+    #[test]
+    fn frames_have_right_checksums_before_and_after_they_are_readdressed() {
+        let addresses =
+            [["192.0.2.1:1", "10.96.0.1:2", "10.244.0.1:3"], ["[fd00::1]:1", "[fd00::2]:2", "[fd00::3]:3"]];
+        for [source, destination, other] in addresses.map(|three| three.map(|it| it.parse().unwrap())) {
+            for (protocol, payload) in
+                [TCP, UDP, SCTP].into_iter().flat_map(|it| [(it, 0), (it, 33), (it, 1400)])
+            {
+                for extended in [false, true] {
+                    let shape = Shape { payload, extended, ..Shape::PLAIN };
+                    let link = ([2; 6], [4; 6]);
+                    let draft = Draft {
+                        source,
+                        destination,
+                        protocol,
+                        signal: 2,
+                        shape,
+                        link,
+                        salt: 7,
+                        identification: 1,
+                    };
+                    let [frame] = draft.frames().try_into().unwrap();
+                    verify_checksums(&frame).unwrap();
+                    let mut datagram = Datagram::read(&frame).unwrap();
+                    assert_eq!((datagram.source, datagram.destination), (source, destination));
+                    datagram.readdress(other, source);
+                    verify_checksums(&datagram.bytes).unwrap();
+                }
+            }
+        }
     }
 }
