@@ -132,7 +132,7 @@ impl Measured<'_> {
             &self.title("TCP connections with a request each, by one processor"),
             Unit::ConnectionsPerSecond,
             values,
-            &|svc_lb, [none, nftables, iptables]| {
+            &|_, svc_lb, [none, nftables, iptables]| {
                 svc_lb
                     .speed_of(none, local.then_some(CONNECTIONS_BESIDE_NONE))
                     .speed_of(nftables, local.then_some(CONNECTIONS_BESIDE_NFTABLES))
@@ -168,8 +168,8 @@ impl Measured<'_> {
             &self.title("Throughput of a connection, by one processor"),
             Unit::GigabitsPerSecond,
             values,
-            &|svc_lb, [none, ..]| {
-                let target = cluster_ip && svc_lb.name == name(Balancer::Tc);
+            &|balancer, svc_lb, [none, ..]| {
+                let target = cluster_ip && balancer == Balancer::Tc;
                 svc_lb.speed_of(none, target.then_some(THROUGHPUT))
             },
         ))
@@ -186,7 +186,7 @@ impl Measured<'_> {
         title: &str,
         unit: Unit,
         values: [Vec<f64>; VARIANTS],
-        compare: &dyn Fn(Measurement, [&Measurement; 3]) -> Measurement,
+        compare: &dyn Fn(Balancer, Measurement, [&Measurement; 3]) -> Measurement,
     ) -> Group {
         let mut measurements: Vec<Measurement> = Vec::new();
         for (balancer, values) in self.variants().into_iter().zip(values) {
@@ -195,7 +195,7 @@ impl Measured<'_> {
                 ([], _) => measurement(name(balancer)),
                 ([none, ..], Balancer::None) => measurement("direct again: the noise").speed_of(none, None),
                 ([none, _, nftables, iptables, ..], Balancer::Tc | Balancer::SocketLb | Balancer::Xdp) => {
-                    compare(measurement(name(balancer)), [none, nftables, iptables])
+                    compare(balancer, measurement(name(balancer)), [none, nftables, iptables])
                 }
                 ([none, ..], _) => measurement(name(balancer)).speed_of(none, None),
             };
@@ -205,7 +205,7 @@ impl Measured<'_> {
     }
 }
 
-fn beside_none(measurement: Measurement, [none, ..]: [&Measurement; 3]) -> Measurement {
+fn beside_none(_: Balancer, measurement: Measurement, [none, ..]: [&Measurement; 3]) -> Measurement {
     measurement.speed_of(none, None)
 }
 

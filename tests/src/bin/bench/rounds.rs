@@ -16,7 +16,7 @@ impl Effort {
     pub fn rounds(self, full: usize) -> usize {
         match self {
             Self::Full => full,
-            Self::Quick => (full / 4).max(3),
+            Self::Quick => (full / 12).max(3),
         }
     }
 }

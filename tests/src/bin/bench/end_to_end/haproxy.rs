@@ -9,7 +9,6 @@ use std::{
     fs,
     io::Read,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     process::{self, Child, Command, Stdio},
 };
 use svc_lb_tests::{
@@ -20,7 +19,6 @@ use svc_lb_tests::{
 /// A running HAProxy, on the processor that is measured; killed on drop.
 pub struct Haproxy {
     child: Child,
-    configuration: PathBuf,
 }
 
 impl Haproxy {
@@ -33,16 +31,18 @@ impl Haproxy {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         namespace.adopt(&mut command);
         let child = child::spawn(command).context("Debian has HAProxy in its package haproxy")?;
-        let mut haproxy = Self { child, configuration };
+        let mut haproxy = Self { child };
         processor::keep_on_one(haproxy.process())?;
-        until("HAProxy listens", SOON, || {
+        let listens = until("HAProxy listens", SOON, || {
             if haproxy.child.try_wait()?.is_some() {
                 bail!("HAProxy ended at once:\n{}", haproxy.last_words()?);
             }
             // To ask HAProxy itself would make it ask the backend.
             Ok((listening(namespace)? >= routes.len()).then_some(()))
-        })?;
-        Ok(haproxy)
+        });
+        // It has been read, or never will be.
+        fs::remove_file(&configuration)?;
+        listens.map(|()| haproxy)
     }
 
     /// What it has printed, once it has ended.
@@ -63,7 +63,6 @@ impl Drop for Haproxy {
         // These fail only if it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_file(&self.configuration);
     }
 }
 
