@@ -107,8 +107,8 @@ struct Udp {
     checksum: u16,
 }
 
-/// The ports, which TCP, UDP and SCTP headers begin with.
-#[repr(C)]
+/// The ports, which TCP, UDP and SCTP headers begin with. Loaded and stored as one word.
+#[repr(C, align(4))]
 #[derive(Clone, Copy)]
 pub struct Ports {
     pub source: u16,
@@ -192,7 +192,7 @@ impl<A: Family> Headers<A> {
 /// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP, UDP nor SCTP. In tc an ICMP
 /// message and a later fragment are [`Exception::Related`], and what was parsed of them is kept; in XDP they are not
 /// ours either, as no fragment is.
-#[inline(never)]
+#[inline(always)]
 pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Headers<A>, Exception> {
     packet.pull(P::NETWORK + A::HEADER_LENGTH + size_of::<Udp>());
     let network = A::parse(&packet, P::NETWORK)?;
