@@ -123,31 +123,6 @@ fn pseudo_header_flags<A: Address>() -> u64 {
     u64::from(BPF_F_PSEUDO_HDR) | if A::VERSION == 6 { BPF_F_IPV6 } else { 0 }
 }
 
-/// [`Packet::rewrite`], with a stack frame of its own.
-#[inline(never)]
-fn rewrite<const LINK_LENGTH: usize, A: Family>(
-    packet: TcPacket<LINK_LENGTH>,
-    headers: &Headers<A>,
-    to: &Tuple<A>,
-    hops: u8,
-) -> Result<(), Exception> {
-    let network = LINK_LENGTH + A::REWRITTEN_OFFSET;
-    let rewritten = A::rewritten(packet.load(network)?, to, hops);
-    packet.store(network, &rewritten)?;
-    let from = &headers.key.tuple;
-    if from.ports_differ(to) {
-        packet.store(headers.transport(), &Ports::of(to))?;
-    }
-    let udp = if headers.key.protocol == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
-    let addresses = checksum::difference(from.address_sum(), to.address_sum());
-    packet.add_to_checksum(headers.checksum(), addresses, udp | pseudo_header_flags::<A>())?;
-    if from.ports_differ(to) {
-        let ports = checksum::difference(from.port_sum(), to.port_sum());
-        packet.add_to_checksum(headers.checksum(), ports, udp)?;
-    }
-    Ok(())
-}
-
 impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     type Verdict = i32;
     const NEXT: i32 = TC_ACT_UNSPEC;
@@ -230,7 +205,21 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
 
     #[inline(always)]
     fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
-        rewrite(*self, headers, to, hops)
+        let network = LINK_LENGTH + A::REWRITTEN_OFFSET;
+        let rewritten = A::rewritten(self.load(network)?, to, hops);
+        self.store(network, &rewritten)?;
+        let from = &headers.key.tuple;
+        if from.ports_differ(to) {
+            self.store(headers.transport(), &Ports::of(to))?;
+        }
+        let udp = if headers.key.protocol == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+        let addresses = checksum::difference(from.address_sum(), to.address_sum());
+        self.add_to_checksum(headers.checksum(), addresses, udp | pseudo_header_flags::<A>())?;
+        if from.ports_differ(to) {
+            let ports = checksum::difference(from.port_sum(), to.port_sum());
+            self.add_to_checksum(headers.checksum(), ports, udp)?;
+        }
+        Ok(())
     }
 
     #[inline(always)]
