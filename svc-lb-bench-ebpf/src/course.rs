@@ -6,7 +6,7 @@ use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action::XDP_ABORTED},
     programs::{TcContext, XdpContext},
 };
-use svc_lb_bench_ebpf::{ADDRESSES, PORTS};
+use svc_lb_bench_ebpf::{ADDRESSES, LENGTH_V4, PORTS};
 
 /// Writes the headers of the next packet. Its checksums are those of flow 0: they are updated, not verified.
 #[inline(always)]
@@ -21,36 +21,31 @@ pub fn write<const LENGTH: usize>(start: usize, end: usize) {
     if course.unhurried != 0 {
         maps::reset_rate();
     }
-    let words = LENGTH / size_of::<u64>();
-    for word in 0..words {
-        // SAFETY: within the packet, whose length was compared; BPF stores have no alignment on the
-        // architectures that it runs on.
-        unsafe { *(start as *mut u64).add(word) = course.frame[word] }
-    }
-    let rest = course.frame[words];
-    // SAFETY: as above; no frame is longer than whole words and another four and two bytes.
+    let (body, words) = (start + size_of::<u16>(), (LENGTH - size_of::<u16>()) / size_of::<u64>());
+    // SAFETY: within the packet, whose length was compared; BPF stores have no alignment on the architectures
+    // that it runs on.
     unsafe {
-        if LENGTH % 8 >= 4 {
-            *((start + words * 8) as *mut u32) = rest as u32;
-            *((start + words * 8 + 4) as *mut u16) = (rest >> 32) as u16;
-        } else {
-            *((start + words * 8) as *mut u16) = rest as u16;
+        *(start as *mut u16) = course.start;
+        for word in 0..words {
+            *(body as *mut u64).add(word) = course.frame[word];
+        }
+        if LENGTH == LENGTH_V4 {
+            *((body + words * size_of::<u64>()) as *mut u32) = course.frame[words] as u32;
         }
     }
-    let (address, port) = (usize::from(course.address) & 0x3f, usize::from(course.port) & 0x3f);
-    let address = start + address;
-    if address + size_of::<u32>() <= end {
-        let step = (flow % ADDRESSES) + flow / (ADDRESSES * PORTS) * ADDRESSES;
-        let address = address as *mut u32;
+    let address = flow % ADDRESSES + flow / (ADDRESSES * PORTS) * ADDRESSES;
+    add(start + (usize::from(course.address) & 0x3f), end, address);
+    let port = flow / ADDRESSES % PORTS;
+    add(start + (usize::from(course.ports) & 0x3f), end, port << (course.shift & 0x1f));
+}
+
+/// Adds to a word of a packet.
+#[inline(always)]
+fn add(word: usize, end: usize, number: u32) {
+    if word + size_of::<u32>() <= end {
+        let word = word as *mut u32;
         // SAFETY: as above.
-        unsafe { *address = u32::from_be(*address).wrapping_add(step).to_be() }
-    }
-    let port = start + port;
-    if port + size_of::<u16>() <= end {
-        let step = (flow / ADDRESSES % PORTS) as u16;
-        let port = port as *mut u16;
-        // SAFETY: as above.
-        unsafe { *port = u16::from_be(*port).wrapping_add(step).to_be() }
+        unsafe { *word = u32::from_be(*word).wrapping_add(number).to_be() }
     }
 }
 

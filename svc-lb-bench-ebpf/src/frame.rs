@@ -45,6 +45,11 @@ pub unsafe fn write<T: Copy>(at: usize, value: T) {
     unsafe { *(at as *mut T) = value }
 }
 
+/// Both ports, in one word.
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+struct Ports([u16; 2]);
+
 /// Exchanges the link-layer addresses.
 ///
 /// # Safety
@@ -95,7 +100,7 @@ pub trait Wire: Maps {
         // SAFETY: the caller's.
         unsafe {
             write(start + Self::REWRITTEN, Self::rewritten(read(start + Self::REWRITTEN), from, to, 1));
-            write(tcp, [to.source_port, to.destination_port]);
+            write(tcp, Ports([to.source_port.raw(), to.destination_port.raw()]));
             let field: u16 = read(tcp + TCP_CHECKSUM);
             write(tcp + TCP_CHECKSUM, checksum::update(field, old, new));
         }
@@ -109,7 +114,8 @@ pub trait Wire: Maps {
 #[inline(always)]
 unsafe fn key<A: Address>(source: A, destination: A, ports: usize) -> FlowKey<A> {
     // SAFETY: the caller's.
-    let [source_port, destination_port]: [Be16; 2] = unsafe { read(ports) };
+    let ports: Ports = unsafe { read(ports) };
+    let [source_port, destination_port] = ports.0.map(Be16::from_raw);
     FlowKey {
         tuple: Tuple { source, destination, source_port, destination_port },
         protocol: TCP,

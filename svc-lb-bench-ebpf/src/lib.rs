@@ -20,22 +20,25 @@ pub const LENGTH_V6: usize = 14 + 40 + 20;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Course {
-    /// The frame of flow 0, in words as they stand in memory.
-    pub frame: [u64; 10],
+    /// The frame of flow 0 behind its first two bytes, in words as they stand in memory: no field of its headers
+    /// lies in two of them, so that a processor need not wait for the stores before it loads one.
+    pub frame: [u64; 9],
+    /// The frame's first two bytes.
+    pub start: u16,
+    /// Where the address stands that differs from flow to flow: its last four bytes.
+    pub address: u16,
+    /// Where the two ports stand.
+    pub ports: u16,
+    /// How many bits above the end of both stands that of the two which differs from flow to flow.
+    pub shift: u16,
     /// How many packets were made.
     pub made: u32,
     /// How many packets there are before the first is made again, less one; the number is a power of two.
     pub mask: u32,
     /// A packet's flow is its number times this.
     pub stride: u32,
-    /// Where the address stands that differs from flow to flow: its last four bytes.
-    pub address: u16,
-    /// Where the port stands that differs from flow to flow.
-    pub port: u16,
     /// 1: flows seem to be made at an ordinary rate, however fast they are.
     pub unhurried: u32,
-    /// 0.
-    pub padding: u32,
 }
 
 impl Course {

@@ -7,18 +7,21 @@
 #[inline(always)]
 pub fn fold(mut sum: u64) -> u16 {
     sum = (sum >> 32) + (sum & 0xffff_ffff);
-    sum = (sum >> 32) + (sum & 0xffff_ffff);
     sum = (sum >> 16) + (sum & 0xffff);
     sum = (sum >> 16) + (sum & 0xffff);
     sum = (sum >> 16) + (sum & 0xffff);
     sum as u16
 }
 
+/// What is added instead of a sum being taken away: zero in one's complement, and more than any sum of a
+/// packet's words.
+const ZERO: u64 = 0xffff << 32;
+
 /// The checksum field after what it covers changed from `old` to `new` (RFC 1624, equation 3).
 /// Both are sums of the changed words.
 #[inline(always)]
 pub fn update(field: u16, old: u64, new: u64) -> u16 {
-    !fold(u64::from(!field) + u64::from(!fold(old)) + new)
+    !fold(u64::from(!field) + (ZERO - old) + new)
 }
 
 /// The UDP checksum field after a change (RFC 768): 0 means that the sender made none and stays 0;
@@ -38,7 +41,7 @@ pub fn update_udp(field: u16, old: u64, new: u64) -> u16 {
 /// `bpf_l4_csum_replace` takes.
 #[inline(always)]
 pub fn difference(old: u64, new: u64) -> u32 {
-    u32::from(fold(u64::from(!fold(old)) + new))
+    u32::from(fold((ZERO - old) + new))
 }
 
 #[cfg(test)]

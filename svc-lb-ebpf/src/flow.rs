@@ -196,7 +196,10 @@ pub fn refresh<A: Stages>(
     match A::advance(found.entry, u32::from(found.unfinished), after.0, now) {
         Step::Kept => Ok(flow),
         Step::Moved => maps::scratch::<A>().map(|scratch| &scratch.flow).ok_or(Exception::NotOurs),
-        Step::Lost => Err(Exception::Reject),
+        Step::Lost => {
+            remove(&headers.key, flow);
+            Err(Exception::Reject)
+        }
     }
 }
 
@@ -223,7 +226,7 @@ pub enum Step {
     /// It went to the other table, and its copy to the scratch: the place where it was may soon be
     /// another's.
     Moved,
-    /// Its backend is removed and silent, so it is gone.
+    /// Its backend is removed and silent, so it must go.
     Lost,
 }
 
@@ -255,7 +258,6 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
     let is_unanswered = || is_past(0, partner.last_seen(), seen_before);
     if asks_for_backend && !found.has_its_backend() && is_unanswered() {
         if is_past(config::removed_backend_grace(), seen_before, now) {
-            remove(key, flow);
             return Step::Lost;
         }
         // It stays at the first packet that was not answered: who was idle before is not silent yet.

@@ -70,16 +70,13 @@ impl NextHop {
         let (kept, mtu) = found.next_hop(now)?;
         let interface = maps::interface_at(u32::from(kept.slot()))?;
         let hop = &mut maps::scratch::<A>()?.next_hop;
-        *hop = Self {
-            ifindex: interface.index,
-            mtu: u32::from(mtu),
-            family: 0,
-            address: [0; 4],
-            destination: kept.mac(),
-            source: interface.mac,
-            interface: interface.flags,
-            resolved: 1,
-        };
+        // Its IP address stays what it was: nobody asks for that of a neighbour that is resolved.
+        hop.ifindex = interface.index;
+        hop.mtu = u32::from(mtu);
+        hop.destination = kept.mac();
+        hop.source = interface.mac;
+        hop.interface = interface.flags;
+        hop.resolved = 1;
         Some(hop)
     }
 

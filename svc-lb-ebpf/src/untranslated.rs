@@ -23,11 +23,13 @@ pub fn admit<A: Family>(headers: &Headers<A>, hook: Hook, now: u32) -> Result<&'
     nat::draft_untranslated(&headers.key, now)
 }
 
-/// Makes way for the connection that a packet is an answer of: the flow that has its addresses and ports
-/// goes, and will get another port when its client tries again.
-#[inline(always)]
-pub fn make_way<A: Family>(key: &FlowKey<A>, now: u32) {
-    let (Some(scratch), Some(in_the_way)) = (maps::scratch::<A>(), flow::peek(key, now)) else { return };
+/// Makes way for the connection that a packet, whose headers were parsed, is an answer of: the flow that has its
+/// addresses and ports goes, and will get another port when its client tries again.
+#[inline(never)]
+pub fn make_way<A: Family>(now: u32) {
+    let (Some(scratch), Some(headers)) = (maps::scratch::<A>(), maps::headers::<A>()) else { return };
+    let key = &headers.key;
+    let Some(in_the_way) = flow::peek(key, now) else { return };
     scratch.flow = Flow {
         rewrite: key.tuple,
         last_seen: now,

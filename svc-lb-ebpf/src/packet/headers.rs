@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{exception::Exception, maps};
 use svc_lb_common::{
-    address::{Be16, Tuple},
+    address::Tuple,
     flow::{FlowKey, Hook, SCTP, TCP, TcpFlags, UDP},
     fragment::Piece,
     sctp::flags,
@@ -107,12 +107,24 @@ struct Udp {
     checksum: u16,
 }
 
-/// The ports, which TCP, UDP and SCTP headers begin with.
-#[repr(C)]
+/// The ports, which TCP, UDP and SCTP headers begin with. Loaded and stored as one word.
+#[repr(C, align(4))]
 #[derive(Clone, Copy)]
 pub struct Ports {
     pub source: u16,
     pub destination: u16,
+}
+
+/// Stores a word of two halves at once.
+///
+/// # Safety
+/// The word must be valid for writes.
+#[inline(always)]
+unsafe fn set_word(word: *mut u32, first: u16, second: u16) {
+    let [a, b] = first.to_ne_bytes();
+    let [c, d] = second.to_ne_bytes();
+    // SAFETY: the caller's. Volatile, or the compiler stores the halves after all.
+    unsafe { core::ptr::write_volatile(word, u32::from_ne_bytes([a, b, c, d])) }
 }
 
 impl Ports {
@@ -124,26 +136,25 @@ impl Ports {
 }
 
 impl<A: Family> Headers<A> {
+    /// Keeps what was parsed. The halves of the key's words are stored as one each: the kernel hashes the key in
+    /// words, and a processor that loads what two stores under way have written waits for both.
     #[inline(always)]
-    fn of(network: &Network<A>, ports: Ports, tcp_flags: TcpFlags, hook: u16) -> Self {
-        Self {
-            key: FlowKey {
-                tuple: Tuple {
-                    source: network.source,
-                    destination: network.destination,
-                    source_port: Be16::from_raw(ports.source),
-                    destination_port: Be16::from_raw(ports.destination),
-                },
-                protocol: u16::from(network.protocol),
-                hook,
-            },
-            length: network.length,
-            identification: network.identification,
-            transport: network.transport as u8,
-            hop_limit: network.hop_limit,
-            tcp_flags: tcp_flags.0,
-            piece: network.piece,
+    fn set(&mut self, network: &Network<A>, ports: Ports, tcp_flags: TcpFlags, hook: u16) {
+        let tuple = &mut self.key.tuple;
+        tuple.source = network.source;
+        tuple.destination = network.destination;
+        // SAFETY: both ports, and the protocol and the hook, follow each other without padding, at multiples of
+        // four bytes.
+        unsafe {
+            set_word((&raw mut tuple.source_port).cast(), ports.source, ports.destination);
+            set_word((&raw mut self.key.protocol).cast(), u16::from(network.protocol), hook);
         }
+        self.length = network.length;
+        self.identification = network.identification;
+        self.transport = network.transport as u8;
+        self.hop_limit = network.hop_limit;
+        self.tcp_flags = tcp_flags.0;
+        self.piece = network.piece;
     }
 
     /// Offset of the transport header.
@@ -192,7 +203,7 @@ impl<A: Family> Headers<A> {
 /// Parses a frame; [`Exception::NotOurs`] if it is malformed, or neither TCP, UDP nor SCTP. In tc an ICMP
 /// message and a later fragment are [`Exception::Related`], and what was parsed of them is kept; in XDP they are not
 /// ours either, as no fragment is.
-#[inline(never)]
+#[inline(always)]
 pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Headers<A>, Exception> {
     packet.pull(P::NETWORK + A::HEADER_LENGTH + size_of::<Udp>());
     let network = A::parse(&packet, P::NETWORK)?;
@@ -240,7 +251,7 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
         _ => return Err(Exception::NotOurs),
     };
     let headers = maps::headers::<A>().ok_or(Exception::NotOurs)?;
-    *headers = Headers::of(&network, ports, tcp_flags, hook as u16);
+    headers.set(&network, ports, tcp_flags, hook as u16);
     Ok(headers)
 }
 
@@ -248,7 +259,7 @@ pub fn parse<P: Packet, A: Family>(packet: P, hook: Hook) -> Result<&'static Hea
 #[inline(always)]
 fn related<A: Family>(network: &Network<A>, hook: Hook) -> Result<&'static Headers<A>, Exception> {
     let headers = maps::headers::<A>().ok_or(Exception::NotOurs)?;
-    *headers = Headers::of(network, Ports { source: 0, destination: 0 }, TcpFlags(0), hook as u16);
+    headers.set(network, Ports { source: 0, destination: 0 }, TcpFlags(0), hook as u16);
     Err(Exception::Related)
 }
 
@@ -278,7 +289,7 @@ pub fn parse_quoted<P: Packet, A: Family>(
     reach(packet, network.transport + size_of::<Tcp>());
     let ports = packet.load(network.transport)?;
     let headers = maps::quoted_headers::<A>().ok_or(Exception::NotOurs)?;
-    *headers = Headers::of(&network, ports, TcpFlags(0), error.key.hook);
+    headers.set(&network, ports, TcpFlags(0), error.key.hook);
     Ok(headers)
 }
 

@@ -411,9 +411,13 @@ impl Family for Ipv6 {
 }
 
 /// The bytes from the IP header on. A header cannot hold the length of a segment of more than 64 KiB
-/// that the kernel carries in one piece (BIG TCP), and says 0.
+/// that the kernel carries in one piece (BIG TCP), and says 0; XDP leaves that to tc, as it does all that is
+/// malformed.
 #[inline(always)]
 fn real_length<P: Packet>(packet: &P, field: u32, header: u32) -> u32 {
+    if P::TC_FOLLOWS {
+        return field + header;
+    }
     let frame = packet.length();
     if field == 0 && frame > u32::from(u16::MAX) { frame - P::NETWORK as u32 } else { field + header }
 }

@@ -135,8 +135,9 @@ impl Bed {
 
     /// Lays the course.
     fn prepare(&mut self, case: &mut Case, times: u32) -> Result<()> {
-        let mut frame = [0; size_of::<[u64; 10]>()];
-        frame[..case.frame.len()].copy_from_slice(&case.frame);
+        let (start, rest) = case.frame.split_at(size_of::<u16>());
+        let mut frame = [0; FRAME - size_of::<u16>()];
+        frame[..rest.len()].copy_from_slice(rest);
         let (first, mask, stride) = match case.flows {
             Flows::Known(number) => (0, number - 1, STRIDE),
             Flows::InOrder(number) => (0, number - 1, 1),
@@ -145,13 +146,14 @@ impl Bed {
         let unhurried = !matches!(case.flows, Flows::New { flood: true, .. });
         let course = Course {
             frame: bytemuck::cast(frame),
+            start: bytemuck::pod_read_unaligned(start),
+            address: case.address,
+            ports: case.ports,
+            shift: case.shift,
             made: first,
             mask,
             stride,
-            address: case.address,
-            port: case.port,
             unhurried: unhurried.into(),
-            padding: 0,
         };
         self.course.set(0, bytemuck::cast::<_, [u64; Course::WORDS]>(course), 0)?;
         if let Flows::New { made, .. } = &mut case.flows {

@@ -14,6 +14,10 @@ const XDP_PASS: i32 = 2;
 const XDP_TX: i32 = 3;
 /// `TC_ACT_UNSPEC` of linux/pkt_cls.h.
 const TC_ACT_UNSPEC: i32 = -1;
+/// The [`Case::shift`] of the source port.
+const SOURCE_PORT: u16 = 16;
+/// That of the destination port.
+const DESTINATION_PORT: u16 = 0;
 /// The port of the first client.
 const CLIENT_PORT: u16 = 10000;
 
@@ -93,8 +97,10 @@ pub struct Case {
     pub frame: Vec<u8>,
     /// Where the last four bytes of the address stand that differs from flow to flow.
     pub address: u16,
-    /// Where the port stands that differs from flow to flow.
-    pub port: u16,
+    /// Where the two ports stand.
+    pub ports: u16,
+    /// How many bits above the end of both stands that of the two which differs from flow to flow.
+    pub shift: u16,
     /// Whose packets follow each other.
     pub flows: Flows,
     /// What is counted.
@@ -143,11 +149,11 @@ fn frame(link: Link, source: SocketAddr, destination: SocketAddr, flags: Flags) 
 const ETHERNET: u16 = 14;
 
 impl Maker {
-    /// Where the source ends, the destination, and where the source port stands and the destination port.
-    const fn offsets(&self) -> ([u16; 2], [u16; 2]) {
+    /// Where the last four bytes of source and destination stand, and the ports.
+    const fn offsets(&self) -> ([u16; 2], u16) {
         match self.family {
-            Family::V4 => ([ETHERNET + 12, ETHERNET + 16], [ETHERNET + 20, ETHERNET + 22]),
-            Family::V6 => ([ETHERNET + 20, ETHERNET + 36], [ETHERNET + 40, ETHERNET + 42]),
+            Family::V4 => ([ETHERNET + 12, ETHERNET + 16], ETHERNET + 20),
+            Family::V6 => ([ETHERNET + 20, ETHERNET + 36], ETHERNET + 40),
         }
     }
 
@@ -157,7 +163,7 @@ impl Maker {
 
     /// A client's packet to a destination, by an interface.
     fn of_client(&self, subject: Subject, link: Link, to: SocketAddr, flags: Flags) -> Result<Case> {
-        let ([address, _], [port, _]) = self.offsets();
+        let ([address, _], ports) = self.offsets();
         Ok(Case {
             name: subject.name().to_owned(),
             subject,
@@ -166,7 +172,8 @@ impl Maker {
             interface: link.index,
             frame: frame(link, self.client(), to, flags)?,
             address,
-            port,
+            ports,
+            shift: SOURCE_PORT,
             flows: Flows::Known(1),
             effect: Effect::Nothing,
             verdict: if subject.is_xdp() { XDP_PASS } else { TC_ACT_UNSPEC },
@@ -182,7 +189,7 @@ impl Maker {
 
     /// The answer to that.
     pub fn reply(&self, program: Program, purpose: Purpose, flags: Flags) -> Result<Case> {
-        let ([source, destination], [_, port]) = self.offsets();
+        let ([source, destination], _) = self.offsets();
         let link = if purpose == Purpose::FromPod { self.links.pod } else { self.links.uplink };
         let (to, address) = match purpose {
             Purpose::Remote => (node::address(self.family), source),
@@ -193,7 +200,7 @@ impl Maker {
         let case = self.forward(Subject::Own(program), purpose, flags)?;
         let frame = frame(link, from, to, flags)?;
         let verdict = if program == Program::XdpUplink { XDP_TX } else { TC_ACT_UNSPEC };
-        Ok(Case { frame, address, port, effect: Effect::Replied, verdict, ..case })
+        Ok(Case { frame, address, shift: DESTINATION_PORT, effect: Effect::Replied, verdict, ..case })
     }
 
     /// A packet that is for no frontend.
