@@ -240,6 +240,9 @@ pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u
     if after.is_closed() && !before.is_closed() {
         load::flow_closed(flow);
     }
+    if after.is_confirmed() && !before.is_confirmed() {
+        note_confirmed(now);
+    }
     if found.unfinished {
         note_unfinished(now);
     }
@@ -358,7 +361,8 @@ fn unfinished_in_use(now: u32) -> bool {
     last != 0 && !is_past(config::longest_unfinished(), last, now)
 }
 
-/// Counts one more flow of this processor; whether it is one too many for this second.
+/// Counts one more flow of this processor; whether it is one too many for this second. Those that both sides have
+/// confirmed since count no more: many a client that means it is no flood.
 #[inline(always)]
 fn is_flooded(now: u32) -> bool {
     let Some(rate) = maps::new_flow_rate() else { return false };
@@ -376,6 +380,18 @@ fn is_flooded(now: u32) -> bool {
     }
     note_unfinished(now);
     true
+}
+
+/// Notes that both sides of a flow have shown that they are there.
+#[inline(always)]
+fn note_confirmed(now: u32) {
+    let Some(rate) = maps::new_flow_rate() else { return };
+    // SAFETY: as in `is_flooded`.
+    unsafe {
+        if (*rate).second == now {
+            (*rate).flows = (*rate).flows.saturating_sub(1);
+        }
+    }
 }
 
 /// Notes that the table of unfinished flows holds one that is alive. Written once a second at most: all

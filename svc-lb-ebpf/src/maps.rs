@@ -140,13 +140,13 @@ impl<A: Address> Scratch<A> {
     }
 }
 
-/// How many flows a processor has made in a second.
+/// How many flows a processor has made in a second that nobody has confirmed since.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Rate {
     /// The second, of the dataplane's clock.
     pub second: u32,
-    /// The flows made in it.
+    /// The flows made in it, less those that were confirmed in it.
     pub flows: u32,
 }
 
