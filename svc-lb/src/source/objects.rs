@@ -4,12 +4,9 @@ use super::{
     difference::changed,
     document::Document,
     finding::{Finding, Position, Problem},
-    labels,
+    slice::EndpointSlice,
 };
-use k8s_openapi::api::{
-    core::v1::{Endpoints, Node, Pod, Service},
-    discovery::v1::EndpointSlice,
-};
+use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
@@ -217,7 +214,7 @@ impl Objects {
             Kind::Node => remove(&mut self.nodes, name, Value::Node),
         };
         if let Some((Value::EndpointSlice(slice), _)) = &removed
-            && let Some(service) = labels::served_by(name, slice)
+            && let Some(service) = slice.service_of(name)
             && let Some(slices) = self.slices.get_mut(&service)
         {
             slices.retain(|(other, _)| **other != *name);
@@ -249,7 +246,7 @@ impl Objects {
             Value::Service(value) => insert(&mut self.services, name, value, origin),
             Value::EndpointSlice(value) => {
                 insert(&mut self.endpoint_slices, Arc::clone(&name), Arc::clone(&value), origin)?;
-                if let Some(service) = labels::served_by(&name, &value) {
+                if let Some(service) = value.service_of(&name) {
                     let slices = self.slices.entry(service).or_default();
                     let place = slices.partition_point(|(other, _)| *other < name);
                     slices.insert(place, (name, value));

@@ -161,7 +161,7 @@ fn write(directory: &Path, forms: &[Option<usize>], lines: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn changes_lead_to_what_is_made_anew(
         start in prop::collection::vec(prop::option::weighted(0.8, 0usize..32), DOCUMENTS),
