@@ -46,16 +46,15 @@ pub struct Choice<A: 'static> {
     pub counted: bool,
 }
 
-/// Chooses. What is for no frontend, or for a host that owns the frontend's address, is not ours.
+/// Chooses. What is for no frontend, or for a host that owns the frontend's address, is not ours. `address`: the
+/// entry of the address that was asked for.
 #[inline(always)]
 pub fn choose<A: Maps>(
     request: &Request<A>,
+    address: Frontend,
     client: &impl Client<A>,
     now: u32,
 ) -> Result<Choice<A>, Exception> {
-    let Some(address) = frontend::address(request.address) else {
-        return Err(frontend::nowhere(request.address));
-    };
     let closed = client.is_outside() && !config::external_cluster_ips();
     let is_virtual = address.has(Frontend::VIRTUAL);
     if closed && is_virtual && !address.has(Frontend::EXTERNAL) {

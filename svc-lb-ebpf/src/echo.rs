@@ -39,7 +39,7 @@ pub fn answer<P: Packet, A: Family>(
         return Err(Exception::NotOurs);
     }
     let destination = headers.key.tuple.destination;
-    let Some(address) = frontend::address(destination) else { return Err(frontend::nowhere(destination)) };
+    let address = frontend::known(destination)?;
     if !address.has(Frontend::VIRTUAL) {
         return Err(Exception::NotOurs);
     }

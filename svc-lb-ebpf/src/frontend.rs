@@ -23,12 +23,12 @@ pub fn find<A: Maps>(address: A, port: Be16, protocol: u16) -> Option<&'static F
     unsafe { A::frontends().get(FrontendKey { address, port, protocol }) }
 }
 
-/// What becomes of what is for no frontend's address.
+/// The entry of an address, or what becomes of what is for none that occurs in a frontend.
 #[inline(always)]
-pub fn nowhere<A: Maps>(address: A) -> Exception {
-    if config::is_unallocated(address) {
-        Exception::Drop(DropReason::UnallocatedClusterIp)
-    } else {
-        Exception::NotOurs
+pub fn known<A: Maps>(address: A) -> Result<Frontend, Exception> {
+    match self::address(address) {
+        Some(entry) => Ok(*entry),
+        None if config::is_unallocated(address) => Err(Exception::Drop(DropReason::UnallocatedClusterIp)),
+        None => Err(Exception::NotOurs),
     }
 }

@@ -80,7 +80,9 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
             (flow::refresh(&found, headers, now)?, way)
         }
         None if is_ingress(hook) => {
-            let flow = match A::admit(now) {
+            // Most packets are for no frontend at all: this tells so with one lookup, and without a call.
+            let address = frontend::known(headers.key.tuple.destination);
+            let flow = match address.and_then(|address| A::admit(address.flags, now)) {
                 Ok(()) => nat::drafted()?,
                 Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
                 Err(exception) => return Err(exception),
@@ -260,9 +262,9 @@ impl<A: Family> Client<A> for Sender<'_, A> {
 }
 
 /// Chooses the backend of the first packet whose headers were parsed, if it is for a frontend, and drafts its
-/// flow.
+/// flow. `address`: the entry of the packet's destination.
 #[inline(always)]
-pub fn admit<A: Family>(headers: &Headers<A>, now: u32) -> Result<(), Exception> {
+pub fn admit<A: Family>(headers: &Headers<A>, address: Frontend, now: u32) -> Result<(), Exception> {
     let FlowKey { tuple, protocol, hook } = &headers.key;
     let request = Request {
         address: tuple.destination,
@@ -272,7 +274,7 @@ pub fn admit<A: Family>(headers: &Headers<A>, now: u32) -> Result<(), Exception>
         continuing: headers.is_continuing(),
     };
     let client = Sender { tuple, is_outside: *hook == Hook::UplinkIngress as u16 };
-    nat::draft(headers, &choice::choose(&request, &client, now)?, now)
+    nat::draft(headers, &choice::choose(&request, address, &client, now)?, now)
 }
 
 /// Remembers a UDP exchange of the host itself, or of a pod that a CNI masquerades, whose source port

@@ -192,7 +192,7 @@ fn choose_of<A: Maps + Mapped>(
         return Err(Exception::NotOurs);
     }
     let request = Request { address, port: to.port, protocol, opening: true, continuing: false };
-    let choice = choice::choose(&request, &Caller { context }, now)?;
+    let choice = choice::choose(&request, frontend::known(request.address)?, &Caller { context }, now)?;
     let backend = choice.selected.backend;
     Ok(Peer {
         frontend: *to,

@@ -18,6 +18,7 @@ use svc_lb_common::{
     address::{Ipv4, Ipv6},
     crc32c,
     flow::{Flow, State},
+    frontend::Frontend,
 };
 
 /// [`crc32c::update`], of ports as a word each that holds them as they stand in a packet.
@@ -37,8 +38,9 @@ pub trait Stages: Family {
     /// [`flow::advance`].
     fn advance(entry: *mut Flow<Self>, unfinished: u32, after: u32, now: u32) -> Step;
 
-    /// [`pipeline::admit`], of the packet whose headers were parsed.
-    fn admit(now: u32) -> Result<(), Exception>;
+    /// [`pipeline::admit`], of the packet whose headers were parsed. `address`: the flags of the entry of its
+    /// destination.
+    fn admit(address: u32, now: u32) -> Result<(), Exception>;
 
     /// [`nat::make`].
     fn make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened;
@@ -53,8 +55,8 @@ macro_rules! stages {
             }
 
             #[inline(always)]
-            fn admit(now: u32) -> Result<(), Exception> {
-                Exception::of_code($admit(now))
+            fn admit(address: u32, now: u32) -> Result<(), Exception> {
+                Exception::of_code($admit(address, now))
             }
 
             #[inline(always)]
@@ -76,9 +78,10 @@ macro_rules! stages {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $admit(now: u32) -> u32 {
+        extern "C" fn $admit(address: u32, now: u32) -> u32 {
+            let address = Frontend { service: 0, flags: address };
             match maps::headers::<$family>() {
-                Some(headers) => Exception::code(pipeline::admit(headers, now)),
+                Some(headers) => Exception::code(pipeline::admit(headers, address, now)),
                 None => Exception::code(Err(Exception::NotOurs)),
             }
         }
