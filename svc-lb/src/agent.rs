@@ -2,21 +2,22 @@
 
 mod exhaustion;
 mod pause;
+mod pipeline;
 mod report;
 
 use crate::{
-    cluster::{Allocations, Ranges, join},
-    compile::{self, compile, node_addresses, reach},
+    cluster::{Allocations, Concerned, Ranges, concerned, selecting},
+    compile,
     dataplane::{Dataplane, MapError, Swept, view},
     health::Health,
     health_check::HealthChecks,
     metrics::{Durations, Metrics},
     node::{
-        Closer, Facts, Keeper, Machine, Neighbour, PortSet, Reach, Roles, Sysctls, check_ranges,
-        range_conflict, remove_neighbours, restore_sysctls, wanted_neighbours,
+        Closer, Facts, Keeper, Machine, Neighbour, PortSet, Roles, Sysctls, check_ranges, range_conflict,
+        remove_neighbours, restore_sysctls,
     },
     probe::{Outcome, Probes},
-    source::{Finding, Reading},
+    source::Reading,
     state_dir::{StateDir, StateError},
     status::{self, Counts, Status},
 };
@@ -24,7 +25,15 @@ use exhaustion::Exhaustion;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pause::Pause;
-use std::{collections::BTreeSet, mem, net::IpAddr, path::PathBuf, process, time::Instant};
+use pipeline::{Pipeline, Renewed};
+use std::{
+    collections::{BTreeSet, HashSet},
+    mem,
+    net::IpAddr,
+    path::PathBuf,
+    process,
+    time::Instant,
+};
 use svc_lb_common::{counters::DropReason, snat::PortRange};
 use tracing::{debug, error, warn};
 
@@ -91,14 +100,14 @@ pub struct Agent {
     tools: Tools,
     reading: Reading,
     machine: Machine,
-    /// What the manifests say that must be reached.
-    reach: Reach,
-    /// The machine, with the role of each interface.
-    facts: Facts,
+    pipeline: Pipeline,
+    /// What Services were given, as it is kept for the next agent.
+    kept: Allocations,
+    /// The facts for which programs were attached last.
+    attached_for: Option<Facts>,
     /// The neighbours that are kept; `None`: those of an earlier agent.
     neighbours: Option<BTreeSet<Neighbour>>,
     exhaustion: Exhaustion,
-    allocations: Allocations,
     /// The node's own addresses; `None` before the first sync.
     node_addresses: Option<Vec<IpAddr>>,
     findings: Findings,
@@ -110,8 +119,6 @@ pub struct Agent {
 /// What is wrong, by where it was found. It does not keep the agent from serving all else.
 #[derive(Default)]
 struct Findings {
-    /// In the manifests, and in how they fit together and to the node.
-    manifests: Vec<Finding>,
     /// In the tables, a line each: what does not fit into the maps.
     tables: Vec<String>,
     /// In the kernel's settings, a line each.
@@ -130,7 +137,7 @@ struct Failures {
 impl Agent {
     /// Before the first event. Reads what an earlier agent gave to Services.
     pub fn new(options: Options, tools: Tools, machine: Machine) -> Result<Self, StateError> {
-        let allocations = tools.state.read(ALLOCATIONS)?.unwrap_or_default();
+        let allocations: Allocations = tools.state.read(ALLOCATIONS)?.unwrap_or_default();
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
@@ -150,11 +157,11 @@ impl Agent {
             tools,
             reading: Reading::default(),
             machine,
-            reach: Reach::default(),
-            facts: Facts::default(),
+            pipeline: Pipeline::new(allocations.clone()),
+            kept: allocations,
+            attached_for: None,
             neighbours: None,
             exhaustion: Exhaustion::default(),
-            allocations,
             node_addresses: None,
             findings: Findings::default(),
             failures: Failures::default(),
@@ -164,14 +171,15 @@ impl Agent {
     }
 
     /// The manifests changed.
-    pub fn objects_changed(&mut self, reading: Reading) {
-        self.reading = reading;
+    pub fn objects_changed(&mut self, mut reading: Reading) {
         if let Some(probes) = &mut self.tools.probes {
-            probes.follow(&mut self.reading.objects);
+            probes.follow(&mut reading.objects);
         }
+        let concerned = concerned(&self.reading.objects, &reading.objects);
+        self.reading = reading;
         self.tools.health.queued();
         self.tools.health.node_leaves(report::node_leaves(&self.reading.objects, &self.status.node.name));
-        self.sync();
+        self.follow(&concerned);
         self.conclude();
     }
 
@@ -181,9 +189,11 @@ impl Agent {
         for outcome in &outcomes {
             self.tools.metrics.probed(outcome.result.is_ok());
         }
-        if probes.record(outcomes, &mut self.reading.objects) {
+        let pods = probes.record(outcomes, &mut self.reading.objects);
+        if !pods.is_empty() {
             self.tools.health.queued();
-            self.sync();
+            let services = selecting(&self.reading.objects, &pods);
+            self.follow(&Concerned::EndpointsOf(services.into_iter().collect()));
             self.conclude();
         } else if probes.not_ready() != self.status.not_ready {
             self.tell();
@@ -194,10 +204,12 @@ impl Agent {
     pub fn machine_changed(&mut self, machine: Machine) {
         self.machine = machine;
         // Many a route comes and goes that changes nothing here.
-        if self.assign_roles() {
+        let changed = self.pipeline.follow_machine(&self.machine, &self.options);
+        self.keep_neighbours();
+        if changed {
             self.tools.health.queued();
             self.attach();
-            self.sync();
+            self.sync(&Renewed::All, Durations::default());
             self.conclude();
         }
     }
@@ -213,7 +225,8 @@ impl Agent {
     /// Neighbours on these links have other link-layer addresses now, or none. Nothing is sent to pods by
     /// what is known of neighbours on their own links.
     pub fn neighbours_changed(&mut self, links: &BTreeSet<u32>) {
-        let is_pod = |index: &u32| self.facts.interfaces.iter().any(|it| it.index == *index && it.is_pod());
+        let is_pod =
+            |index: &u32| self.pipeline.facts.interfaces.iter().any(|it| it.index == *index && it.is_pod());
         if !links.iter().all(is_pod) {
             self.ways_changed();
             self.tools.neighbours.look();
@@ -228,7 +241,7 @@ impl Agent {
     /// Tries again what failed.
     pub fn retry(&mut self) {
         self.attach();
-        self.sync();
+        self.sync(&Renewed::All, Durations::default());
         self.conclude();
     }
 
@@ -285,37 +298,37 @@ impl Agent {
         Ok(Status::remove(&state)?)
     }
 
-    /// Gives every interface its role, and has the neighbours kept that go with it; whether a fact about
-    /// an interface is new.
-    fn assign_roles(&mut self) -> bool {
-        let facts = self.options.roles.assign(&self.machine, &self.reach);
-        let changed = facts != self.facts;
-        self.facts = facts;
-        let neighbours = wanted_neighbours(&self.machine.routes, &self.facts, &self.reach);
+    /// Has the neighbours kept that go with the machine and the manifests.
+    fn keep_neighbours(&mut self) {
+        let neighbours = self.pipeline.neighbours(&self.machine);
         if self.neighbours.as_ref() != Some(&neighbours) {
             self.neighbours = Some(neighbours.clone());
             self.tools.neighbours.keep(neighbours);
         }
-        changed
     }
 
-    /// Brings the maps to what the manifests and the machine ask for.
-    fn sync(&mut self) {
+    /// Brings the maps to a change of the objects.
+    fn follow(&mut self, concerned: &Concerned) {
         let start = Instant::now();
-        let joined = join(&self.reading.objects, &self.options.ranges, &self.allocations);
-        self.keep(joined.allocations);
-        self.reach = reach(&joined.cluster, &self.options.compile);
-        let roles_changed = self.assign_roles();
-        let compiled = compile(&joined.cluster, &self.facts, &self.options.compile);
-        self.findings.manifests =
-            [self.reading.findings.clone(), joined.findings, compiled.findings].concat();
-        let compiled_at = Instant::now();
-        let done = self.tools.dataplane.sync(&compiled.tables);
-        let durations = Durations {
-            parse: mem::take(&mut self.reading.took),
-            compile: compiled_at - start,
-            write: compiled_at.elapsed(),
+        let renewed = self.pipeline.follow(&self.reading.objects, concerned, &self.machine, &self.options);
+        let compile = start.elapsed();
+        if renewed == Renewed::All {
+            self.keep();
+        }
+        self.keep_neighbours();
+        let parse = mem::take(&mut self.reading.took);
+        self.sync(&renewed, Durations { parse, compile, ..Durations::default() });
+    }
+
+    /// Brings the maps to the tables.
+    fn sync(&mut self, renewed: &Renewed, durations: Durations) {
+        let start = Instant::now();
+        let compiled = &self.pipeline.compiled;
+        let done = match renewed {
+            Renewed::All => self.tools.dataplane.sync(&compiled.tables),
+            Renewed::Backends(services) => self.tools.dataplane.sync_backends(&compiled.tables, services),
         };
+        let durations = Durations { write: start.elapsed(), ..durations };
 
         self.failures.sync = match done {
             Ok(done) => {
@@ -324,8 +337,10 @@ impl Agent {
                     self.tools.sockets.look();
                 }
                 self.findings.tables = done.refusals.iter().map(ToString::to_string).collect();
-                self.status.counts = report::counts(&compiled.tables);
-                self.status.unserved = report::unserved(&compiled.unserved);
+                self.status.counts = report::counts(compiled);
+                if *renewed == Renewed::All {
+                    self.status.unserved = report::unserved(&compiled.unserved);
+                }
                 self.status.last_sync = Some(report::sync(durations, done.writes));
                 self.tools.metrics.synced(durations, done.writes);
                 None
@@ -337,22 +352,24 @@ impl Agent {
         };
 
         self.tools.health_checks.serve(&compiled.health_checks, &compiled.nodeport_addresses);
-        let addresses = node_addresses(&joined.cluster, &self.facts, &self.options.compile.node_name);
-        let addresses: Vec<IpAddr> = addresses.iter().collect();
-        if roles_changed || self.node_addresses.as_ref() != Some(&addresses) {
+        let addresses = self.pipeline.node_addresses(&self.options);
+        if self.attached_for.as_ref() != Some(&self.pipeline.facts)
+            || self.node_addresses.as_ref() != Some(&addresses)
+        {
             self.node_addresses = Some(addresses);
             self.attach();
         }
     }
 
     /// Keeps what Services were given, for the next agent.
-    fn keep(&mut self, allocations: Allocations) {
-        if allocations != self.allocations || !self.findings.state.is_empty() {
+    fn keep(&mut self) {
+        let allocations = &self.pipeline.joined.allocations;
+        if *allocations != self.kept || !self.findings.state.is_empty() {
             self.findings.state.clear();
-            if let Err(error) = self.tools.state.write_durably(ALLOCATIONS, &allocations) {
+            if let Err(error) = self.tools.state.write_durably(ALLOCATIONS, allocations) {
                 self.findings.state.push(format!("given ClusterIPs and nodePorts are not kept: {error}"));
             }
-            self.allocations = allocations;
+            self.kept.clone_from(allocations);
         }
     }
 
@@ -360,9 +377,10 @@ impl Agent {
     /// before the first sync: a program is to find the services when it sees its first packet.
     fn attach(&mut self) {
         let Some(addresses) = &self.node_addresses else { return };
-        self.failures.attach = match self.tools.dataplane.set_interfaces(&self.facts, addresses) {
+        self.attached_for = Some(self.pipeline.facts.clone());
+        self.failures.attach = match self.tools.dataplane.set_interfaces(&self.pipeline.facts, addresses) {
             Ok(attachments) => {
-                let interfaces = report::interfaces(&self.facts, &attachments);
+                let interfaces = report::interfaces(&self.pipeline.facts, &attachments);
                 report::log_attachments(&self.status.interfaces, &interfaces);
                 self.status.interfaces = interfaces;
                 None
@@ -372,7 +390,7 @@ impl Agent {
         self.attach_to_sockets();
         let sysctls = &mut self.tools.sysctls;
         self.findings.sysctls = sysctls
-            .apply(&self.facts.interfaces, &self.options.ports.reserved())
+            .apply(&self.pipeline.facts.interfaces, &self.options.ports.reserved())
             .unwrap_or_else(|error| vec![format!("no sysctl is set: {error}")]);
         // Somebody may have changed the node's own ports since the start.
         let ports = &self.options.ports;
@@ -406,7 +424,8 @@ impl Agent {
         }
 
         let findings = self.lines();
-        for finding in findings.iter().filter(|finding| !self.status.findings.contains(finding)) {
+        let known: HashSet<_> = self.status.findings.iter().collect();
+        for finding in findings.iter().filter(|finding| !known.contains(finding)) {
             warn!("{finding}");
         }
         self.tools.metrics.describe(self.status.counts, findings.len());
@@ -426,18 +445,18 @@ impl Agent {
 
     /// What is wrong, a line each.
     fn lines(&self) -> Vec<String> {
-        let mut wrong = report::findings(&self.findings.manifests);
-        let Findings { tables, sysctls, state, .. } = &self.findings;
+        let mut wrong = report::findings(&self.reading.findings, self.pipeline.remarks());
+        let Findings { tables, sysctls, state } = &self.findings;
         wrong.extend([tables, sysctls, state].into_iter().flatten().cloned());
         wrong.extend(self.exhaustion.finding(self.options.ports.snat));
         wrong.extend(self.tools.sockets.problem());
         wrong.extend(self.tools.health_checks.problems());
         wrong.extend(self.tools.probes.as_ref().and_then(Probes::problem).map(str::to_owned));
-        let missing = self.options.roles.missing_uplinks(&self.facts.interfaces);
+        let missing = self.options.roles.missing_uplinks(&self.pipeline.facts.interfaces);
         wrong.extend(missing.map(|name| format!("--uplink {name}: there is no such interface")));
         let Options { ranges, cluster_cidrs, .. } = &self.options;
         wrong.extend(ranges.cluster_ips.iter().filter_map(|range| {
-            let other = range_conflict(*range, &self.facts.interfaces, cluster_cidrs)?;
+            let other = range_conflict(*range, &self.pipeline.facts.interfaces, cluster_cidrs)?;
             Some(format!(
                 "the range of ClusterIPs {range} meets {other}: give another --service-cluster-ip-range"
             ))

@@ -2,11 +2,11 @@
 
 use crate::{
     cluster::{self, UnservedKind},
-    compile::Tables,
+    compile::Compiled,
     dataplane::{DataplaneError, Unattached},
     metrics::Durations,
     node::{Facts, Role},
-    source::{Finding, Name, Objects, Severity},
+    source::{Finding, Name, Objects, Origin, Problem, Severity},
     status::{self, Attachment, Counts, SocketLb, Stages},
 };
 use jiff::Timestamp;
@@ -18,12 +18,9 @@ use tracing::{info, warn};
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// How much the tables hold.
-pub fn counts(tables: &Tables) -> Counts {
-    Counts {
-        service_ports: tables.services.len(),
-        frontends: tables.frontends.len(),
-        backends: tables.services.values().map(|service| service.lists.usable().len()).sum(),
-    }
+pub fn counts(compiled: &Compiled) -> Counts {
+    let Compiled { tables, backends, .. } = compiled;
+    Counts { service_ports: tables.services.len(), frontends: tables.frontends.len(), backends: *backends }
 }
 
 /// The Services without an address.
@@ -126,9 +123,14 @@ pub fn interfaces(facts: &Facts, attachments: &[Attachment]) -> Vec<status::Inte
 }
 
 /// What is wrong with the manifests; notes are left to `check`.
-pub fn findings(findings: &[Finding]) -> Vec<String> {
-    let matters = findings.iter().filter(|finding| finding.severity != Severity::Info);
-    matters.map(ToString::to_string).collect()
+pub fn findings<'a>(
+    findings: &[Finding],
+    remarks: impl Iterator<Item = (&'a Origin, &'a Problem)>,
+) -> Vec<String> {
+    let of_files = findings.iter().filter(|finding| finding.severity != Severity::Info);
+    let of_objects = remarks.filter(|(_, problem)| problem.severity != Severity::Info);
+    let of_objects = of_objects.map(|(origin, problem)| origin.finding(problem.clone()).to_string());
+    of_files.map(ToString::to_string).chain(of_objects).collect()
 }
 
 /// Whether this node is about to go: its Node is being deleted or tainted so by the autoscaler, or is
@@ -148,11 +150,8 @@ pub fn node_leaves(objects: &Objects, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        compile::{Family, Protocol, Service, ServicePort, Weighted},
-        source::FileSource,
-    };
-    use std::{fs, net::SocketAddr, sync::Arc};
+    use crate::source::FileSource;
+    use std::fs;
 
     /// What a file with this text holds.
     fn objects(text: &str) -> Objects {
@@ -175,29 +174,6 @@ mod tests {
         let tainted = |key| node(&format!("spec:\n  taints: [{{key: {key}, effect: NoSchedule}}]\n"));
         assert!(node_leaves(&tainted("ToBeDeletedByClusterAutoscaler"), "one"));
         assert!(!node_leaves(&tainted("node.kubernetes.io/unschedulable"), "one"));
-    }
-
-    #[test]
-    fn a_backend_of_new_connections_counts_once_for_each_service_port() {
-        let port = |family| {
-            Arc::new(ServicePort {
-                namespace: "default".to_owned(),
-                name: "web".to_owned(),
-                port: String::new(),
-                protocol: Protocol::Tcp,
-                family,
-            })
-        };
-        let backends = |text: &[&str]| -> Vec<SocketAddr> {
-            text.iter().map(|text| text.parse().expect("a backend")).collect()
-        };
-        let mut tables = Tables::default();
-        let mut service = Service::from(backends(&["10.0.0.1:80", "10.0.0.2:80"]));
-        service.lists.local = backends(&["10.0.0.2:80"]).into_iter().map(Weighted::from).collect();
-        service.lists.draining = backends(&["10.0.0.3:80"]).into_iter().collect();
-        tables.services.insert(port(Family::V4), service);
-        tables.services.insert(port(Family::V6), Service::from(backends(&["[fd00::1]:80"])));
-        assert_eq!(counts(&tables), Counts { service_ports: 2, frontends: 0, backends: 3 });
     }
 
     #[test]

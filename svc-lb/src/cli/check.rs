@@ -50,8 +50,8 @@ fn report(args: &CheckArgs) -> (Vec<Finding>, String) {
     let joined = cluster::join(&reading.objects, &ranges, &Allocations::default());
     let compiled = compile(&joined.cluster, &Facts::default(), &compile::Options::default());
     let mut findings = reading.findings;
-    findings.extend(joined.findings);
-    findings.extend(compiled.findings);
+    findings.extend(joined.findings());
+    findings.extend(compiled.findings());
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     let summary = summary(&joined.cluster, &findings);
     (findings, summary)

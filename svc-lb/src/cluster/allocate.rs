@@ -4,7 +4,7 @@ use super::{
     ranges::{Hosts, Ranges},
     request::{NodePort, Request, RequestedPort, list},
 };
-use crate::source::{Family, Finding, Name, Problem};
+use crate::source::{Family, Name, Problem, Remark};
 use fnv::FnvHasher;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -58,7 +58,7 @@ pub fn allocate(
     requests: &[Request<'_>],
     ranges: &Ranges,
     previous: &Allocations,
-    findings: &mut Vec<Finding>,
+    remarks: &mut Vec<Remark>,
 ) -> Allocations {
     let mut requests: Vec<_> = requests.iter().collect();
     requests.sort_unstable_by_key(|request| request.name);
@@ -68,7 +68,8 @@ pub fn allocate(
     }
     for request in &requests {
         let problems = allocator.give(request);
-        findings.extend(problems.into_iter().map(|problem| request.origin.finding(problem)));
+        let remark = |problem| Remark { origin: request.origin.clone(), problem };
+        remarks.extend(problems.into_iter().map(remark));
     }
     allocator.given.retain(|_, given| *given != Given::default());
     Allocations(allocator.given)

@@ -4,27 +4,29 @@ use super::{
     model::Endpoint,
     pods::{Member, Pods},
     request::{Request, RequestedPort},
-    weights::{self, PodWeights},
+    weights,
 };
-use crate::source::{Family, Name, Objects, Problem, Protocol, annotations, labels, parse_address};
+use crate::source::{Family, Name, Object, Objects, Problem, Protocol, annotations, parse_address};
 use k8s_openapi::api::{
-    core::v1::{EndpointAddress, Endpoints, ObjectReference},
+    core::v1::{EndpointAddress, Endpoints, ObjectReference, Pod},
     discovery::v1::EndpointSlice,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+static NO_PODS: BTreeMap<Arc<Name>, Object<Pod>> = BTreeMap::new();
 
 /// All objects that give endpoints.
 pub struct Sources<'a> {
-    /// The slices of each Service, by its namespace and name.
-    slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
     objects: &'a Objects,
     pods: Pods<'a>,
-    weights: PodWeights<'a>,
 }
 
 /// What gives the endpoints of one Service.
 pub enum Source<'a> {
-    Slices(&'a [&'a EndpointSlice], Listing<'a>),
+    Slices(&'a [Arc<EndpointSlice>], Listing<'a>),
     Endpoints(&'a Endpoints, Listing<'a>),
     /// The Pods that a selector matches.
     Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),
@@ -36,28 +38,30 @@ pub enum Source<'a> {
 pub struct Listing<'a> {
     /// The namespace of the object.
     namespace: &'a str,
-    weights: &'a PodWeights<'a>,
+    objects: &'a Objects,
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(objects: &'a Objects) -> Self {
-        let mut slices: HashMap<_, Vec<_>> = HashMap::new();
-        for (name, slice) in &objects.endpoint_slices {
-            if labels::has(&*slice.value, labels::HEADLESS) {
-                continue;
-            }
-            if let Some(service) = labels::service_name(&slice.value) {
-                slices.entry((name.namespace.as_str(), service)).or_default().push(&*slice.value);
-            }
-        }
-        Self { slices, objects, pods: Pods::new(objects), weights: PodWeights::new(objects) }
+    /// For these Services.
+    pub fn new(objects: &'a Objects, requests: &[Request<'_>]) -> Self {
+        let selecting = requests.iter().filter(|it| !is_listed(objects, it.name));
+        let labels = selecting.flat_map(|request| {
+            let namespace = request.name.namespace.as_str();
+            let selector = request.spec.selector.iter().flatten();
+            selector.map(move |(label, value)| (namespace, label.as_str(), value.as_str()))
+        });
+        let labels: HashSet<_> = labels.collect();
+        let pods = if labels.is_empty() { &NO_PODS } else { &objects.pods };
+        let counts = |namespace: &str, label: &str, value: &str| labels.contains(&(namespace, label, value));
+        Self { objects, pods: Pods::new(pods, &objects.nodes, counts) }
     }
 
     /// What gives the endpoints of a Service.
     pub fn of<'b>(&'b self, request: &Request<'b>) -> Source<'b> {
-        let Name { namespace, name } = request.name;
-        let listing = Listing { namespace, weights: &self.weights };
-        if let Some(slices) = self.slices.get(&(namespace.as_str(), name.as_str())) {
+        let namespace = request.name.namespace.as_str();
+        let listing = Listing { namespace, objects: self.objects };
+        let slices = self.objects.slices_of(request.name);
+        if !slices.is_empty() {
             return Source::Slices(slices, listing);
         }
         if let Some(endpoints) = self.objects.endpoints.get(request.name) {
@@ -111,6 +115,11 @@ impl Source<'_> {
         let what = format!("port {} has no endpoints, so connections are refused", port.number);
         Problem::info(format!("spec.ports[{}]", port.index), what, why, mend)
     }
+}
+
+/// Whether an object lists the endpoints of a Service, so that its selector does not matter.
+fn is_listed(objects: &Objects, service: &Name) -> bool {
+    !objects.slices_of(service).is_empty() || objects.endpoints.contains_key(service)
 }
 
 /// A selector as kubectl takes it, in the form `app=web,tier=front`.
@@ -183,7 +192,7 @@ fn from_endpoints(endpoints: &Endpoints, listing: Listing<'_>, port: &RequestedP
 impl Listing<'_> {
     /// The weight of an endpoint's Pod.
     fn weight(self, target: Option<&ObjectReference>) -> Option<u8> {
-        self.weights.of(target, self.namespace)
+        weights::of_pod(self.objects, target, self.namespace)
     }
 }
 

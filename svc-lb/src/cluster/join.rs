@@ -7,11 +7,14 @@ use super::{
     model::{Cluster, Node, Port, Service},
     policies::{affinity_timeout, external_policy, internal_policy, nowhere_local},
     ranges::Ranges,
-    request::{Request, Requests},
+    request::{Request, Requests, age},
     source_ranges::source_ranges,
 };
-use crate::source::{Finding, Object, Objects, annotations, labels, parse_address, parse_cidr};
+use crate::source::{
+    Finding, Name, Object, Objects, Origin, Problem, Remark, annotations, labels, parse_address, parse_cidr,
+};
 use k8s_openapi::api::core::v1 as api;
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 /// What [`join`] gives.
 #[derive(Clone, Debug, Default)]
@@ -20,35 +23,88 @@ pub struct Joined {
     pub cluster: Cluster,
     /// What svc-lb gave to Services, to be kept for the next time.
     pub allocations: Allocations,
-    /// What is wrong with how the objects fit together.
-    pub findings: Vec<Finding>,
+    /// What is wrong with what Services ask for; what is wrong with the endpoints of one, it knows itself.
+    remarks: Vec<Remark>,
+}
+
+/// A Service of the model whose endpoints are others now.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Its place among the Services of the model.
+    pub place: usize,
+    /// As it was.
+    pub before: Service,
+}
+
+impl Joined {
+    /// What is wrong with how the objects fit together: the objects, and the problem of each.
+    pub fn remarks(&self) -> impl Iterator<Item = (&Origin, &Problem)> {
+        let of_services = self.cluster.services.iter();
+        let of_services = of_services.flat_map(|it| it.problems.iter().map(|problem| (&it.origin, problem)));
+        self.remarks.iter().map(|it| (&it.origin, &it.problem)).chain(of_services)
+    }
+
+    /// The same, with their places.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.remarks().map(|(origin, problem)| origin.finding(problem.clone())).collect()
+    }
+
+    /// Brings these Services up to date with objects that differ from those that were joined in
+    /// [what gives them endpoints](super::Concerned::EndpointsOf) alone.
+    pub fn update(
+        &mut self,
+        objects: &Objects,
+        ranges: &Ranges,
+        names: &BTreeSet<Arc<Name>>,
+    ) -> Vec<Changed> {
+        // What is wrong with what they ask for is known.
+        let asked = names.iter().filter_map(|name| {
+            let (name, service) = objects.services.get_key_value(name)?;
+            Request::new(name, service, ranges, &mut Vec::new()).ok()
+        });
+        let requests: Vec<_> = asked.collect();
+        let sources = Sources::new(objects, &requests);
+        let mut changed = Vec::new();
+        for request in &requests {
+            let service = service(request, &self.allocations, &sources.of(request));
+            let Some(place) = self.place(objects, request.name) else { continue };
+            let held = &mut self.cluster.services[place];
+            if (&held.ports, &held.problems) != (&service.ports, &service.problems) {
+                changed.push(Changed { place, before: mem::replace(held, service) });
+            }
+        }
+        changed
+    }
+
+    /// Where a Service is among those of the model.
+    fn place(&self, objects: &Objects, name: &Name) -> Option<usize> {
+        let age = |name| objects.services.get_key_value(name).map(|(name, service)| age(name, service));
+        let wanted = age(name);
+        self.cluster.services.binary_search_by(|service| age(&service.name).cmp(&wanted)).ok()
+    }
 }
 
 /// Joins the objects, and gives Services the ClusterIPs and node ports that their manifests leave out;
 /// where possible those of `previous`.
 pub fn join(objects: &Objects, ranges: &Ranges, previous: &Allocations) -> Joined {
-    let mut findings = Vec::new();
-    let Requests { served, unserved } = Requests::new(objects, ranges, &mut findings);
-    let allocations = allocate(&served, ranges, previous, &mut findings);
-    let sources = Sources::new(objects);
-    let service = |request| service(request, &allocations, &sources.of(request), &mut findings);
-    let services = served.iter().map(service).collect();
+    let mut remarks = Vec::new();
+    let Requests { served, unserved } = Requests::new(objects, ranges, &mut remarks);
+    let allocations = allocate(&served, ranges, previous, &mut remarks);
+    let sources = Sources::new(objects, &served);
+    let services =
+        served.iter().map(|request| service(request, &allocations, &sources.of(request))).collect();
     let nodes = objects.nodes.iter().map(|(name, node)| (name.name.clone(), self::node(node))).collect();
-    Joined { cluster: Cluster { services, unserved, nodes }, allocations, findings }
+    Joined { cluster: Cluster { services, unserved, nodes }, allocations, remarks }
 }
 
-fn service(
-    request: &Request<'_>,
-    allocations: &Allocations,
-    source: &Source<'_>,
-    findings: &mut Vec<Finding>,
-) -> Service {
+fn service(request: &Request<'_>, allocations: &Allocations, source: &Source<'_>) -> Service {
+    let mut problems = Vec::new();
     let mut cluster_ips = request.cluster_ips.clone();
     cluster_ips.extend(allocations.cluster_ips(request.name));
     let ports = request.ports.iter().map(|port| {
         let endpoints = source.endpoints(port);
         if endpoints.is_empty() {
-            findings.push(request.origin.finding(source.why_none(port)));
+            problems.push(source.why_none(port));
         }
         Port {
             index: port.index,
@@ -60,7 +116,7 @@ fn service(
         }
     });
     let spec = request.spec;
-    let service = Service {
+    let mut service = Service {
         ports: ports.collect(),
         name: request.name.clone(),
         families: request.families.clone(),
@@ -74,8 +130,10 @@ fn service(
         affinity_timeout: affinity_timeout(spec),
         health_check_port: request.health_check.or(allocations.health_check_port(request.name)),
         origin: request.origin.clone(),
+        problems: Vec::new(),
     };
-    findings.extend(nowhere_local(&service).map(|problem| service.origin.finding(problem)));
+    problems.extend(nowhere_local(&service));
+    service.problems = problems;
     service
 }
 

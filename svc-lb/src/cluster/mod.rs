@@ -7,6 +7,7 @@
 //! Pure: no I/O, no clock, no order of arrival.
 
 mod allocate;
+mod concern;
 mod endpoints;
 mod external_addresses;
 mod join;
@@ -21,7 +22,8 @@ mod tests;
 mod weights;
 
 pub use allocate::Allocations;
-pub use join::{Joined, join};
+pub use concern::{Concerned, concerned, selecting};
+pub use join::{Changed, Joined, join};
 pub use model::{
     Cluster, Endpoint, Listed, Node, Port, Service, SourceRanges, TrafficPolicy, Unserved, UnservedKind,
 };

@@ -1,6 +1,6 @@
 //! What is known of the cluster, in svc-lb's own words.
 
-use crate::source::{Family, Name, Origin, Protocol};
+use crate::source::{Family, Name, Origin, Problem, Protocol};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 use svc_lb_common::selection::Algorithm;
@@ -77,6 +77,15 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// Where it was written down.
     pub origin: Origin,
+    /// What is wrong with its endpoints.
+    pub problems: Vec<Problem>,
+}
+
+impl Service {
+    /// The addresses of the endpoints of all its ports.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.ports.iter().flat_map(|port| &port.endpoints).map(|endpoint| endpoint.address)
+    }
 }
 
 /// An address, and its place in the list of the manifest that it is from.

@@ -1,14 +1,15 @@
 //! Endpoints computed from Pods, as the EndpointSlice controller does.
 
 use super::{model::Endpoint, request::RequestedPort, weights};
-use crate::source::{Family, Objects, Protocol, annotations, labels, parse_address};
+use crate::source::{Family, Name, Object, Protocol, annotations, labels, parse_address};
 use k8s_openapi::{
-    api::core::v1::{Pod, PodStatus, ServiceSpec},
+    api::core::v1::{Node, Pod, PodStatus, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 /// The Pods that can be endpoints.
@@ -29,18 +30,23 @@ pub struct Member<'a> {
 }
 
 impl<'a> Pods<'a> {
-    pub fn new(objects: &'a Objects) -> Self {
+    /// Those that a selector may name which has one of the labels that count: by namespace, label and value.
+    pub fn new(
+        pods: &'a BTreeMap<Arc<Name>, Object<Pod>>,
+        nodes: &'a BTreeMap<Arc<Name>, Object<Node>>,
+        counts: impl Fn(&str, &str, &str) -> bool,
+    ) -> Self {
         let mut by_label: HashMap<_, Vec<_>> = HashMap::new();
-        for (name, pod) in &objects.pods {
+        for (name, pod) in pods {
             for (label, value) in pod.value.metadata.labels.iter().flatten() {
-                let key = (name.namespace.as_str(), label.as_str(), value.as_str());
-                by_label.entry(key).or_default().push(&*pod.value);
+                let (namespace, label, value) = (name.namespace.as_str(), label.as_str(), value.as_str());
+                if counts(namespace, label, value) {
+                    by_label.entry((namespace, label, value)).or_default().push(&*pod.value);
+                }
             }
         }
-        let zones = objects
-            .nodes
-            .iter()
-            .filter_map(|(name, node)| Some((name.name.as_str(), labels::zone(&node.value)?)));
+        let zones =
+            nodes.iter().filter_map(|(name, node)| Some((name.name.as_str(), labels::zone(&node.value)?)));
         Self { by_label, zones: zones.collect() }
     }
 
@@ -51,16 +57,24 @@ impl<'a> Pods<'a> {
         selector: &BTreeMap<String, String>,
         service: &ServiceSpec,
     ) -> Vec<Member<'a>> {
+        self.labelled(namespace, selector).filter_map(|pod| self.member(pod, service)).collect()
+    }
+
+    /// The Pods of a namespace that have every label of a selector; none if that is empty.
+    pub fn labelled<'b>(
+        &'b self,
+        namespace: &'b str,
+        selector: &'b BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'a Pod> + use<'a, 'b> {
         let candidates = selector.iter().map(|(label, value)| {
-            let key = (namespace, label.as_str(), value.as_str());
-            self.by_label.get(&key).map_or(&[][..], Vec::as_slice)
+            self.by_label.get(&(namespace, label.as_str(), value.as_str())).map_or(&[][..], Vec::as_slice)
         });
         let fewest = candidates.min_by_key(|pods| pods.len()).unwrap_or_default();
-        let matches = |pod: &&&Pod| {
+        let matches = move |pod: &&'a Pod| {
             let labels = pod.metadata.labels.as_ref();
             selector.iter().all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
         };
-        fewest.iter().filter(matches).filter_map(|pod| self.member(pod, service)).collect()
+        fewest.iter().copied().filter(matches)
     }
 
     fn member(&self, pod: &'a Pod, service: &ServiceSpec) -> Option<Member<'a>> {

@@ -6,10 +6,13 @@ use super::{
     ranges::Ranges,
 };
 use crate::source::{
-    Family, Finding, Name, Object, Objects, Origin, Problem, Protocol, given_cluster_ips, is_headless,
-    labels, parse_address,
+    Family, Name, Object, Objects, Origin, Problem, Protocol, Remark, given_cluster_ips, is_headless, labels,
+    parse_address,
 };
-use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::{
+    api::core::v1::{Service, ServicePort, ServiceSpec},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 use std::net::IpAddr;
 
 /// A Service that svc-lb serves.
@@ -70,23 +73,24 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    pub fn new(objects: &'a Objects, ranges: &Ranges, findings: &mut Vec<Finding>) -> Self {
-        let ours = |service: &Object<Service>| !labels::has(&*service.value, labels::SERVICE_PROXY_NAME);
-        let mut services: Vec<_> = objects.services.iter().filter(|(_, service)| ours(service)).collect();
-        services.sort_by_key(|(name, service)| {
-            let created = service.value.metadata.creation_timestamp.as_ref();
-            (created.is_none(), created, *name)
-        });
+    pub fn new(objects: &'a Objects, ranges: &Ranges, remarks: &mut Vec<Remark>) -> Self {
+        let mut services: Vec<_> = objects.services.iter().collect();
+        services.sort_by_key(|(name, service)| age(name, service));
         let mut requests = Self::default();
         for (name, service) in services {
-            let Some(spec) = &service.value.spec else { continue };
-            match unserved_kind(spec) {
-                Some(kind) => requests.unserved.push(Unserved { name: name.clone(), kind }),
-                None => requests.served.push(Request::new(name, service, spec, ranges, findings)),
+            match Request::new(name, service, ranges, remarks) {
+                Ok(request) => requests.served.push(request),
+                Err(unserved) => requests.unserved.extend(unserved),
             }
         }
         requests
     }
+}
+
+/// What the order of Services depends on: the older ones come first, those that were never in a cluster last.
+pub fn age<'a>(name: &'a Name, service: &'a Object<Service>) -> (bool, Option<&'a Time>, &'a Name) {
+    let created = service.value.metadata.creation_timestamp.as_ref();
+    (created.is_none(), created, name)
 }
 
 /// Why a Service has no address; `None` if it has one.
@@ -98,13 +102,18 @@ fn unserved_kind(spec: &ServiceSpec) -> Option<UnservedKind> {
 }
 
 impl<'a> Request<'a> {
-    fn new(
+    /// What a Service asks for; else what is known of one that is not served, unless another proxy serves it.
+    pub fn new(
         name: &'a Name,
         service: &'a Object<Service>,
-        spec: &'a ServiceSpec,
         ranges: &Ranges,
-        findings: &mut Vec<Finding>,
-    ) -> Self {
+        remarks: &mut Vec<Remark>,
+    ) -> Result<Self, Option<Unserved>> {
+        let ours = !labels::has(&*service.value, labels::SERVICE_PROXY_NAME);
+        let spec = service.value.spec.as_ref().filter(|_| ours).ok_or(None)?;
+        if let Some(kind) = unserved_kind(spec) {
+            return Err(Some(Unserved { name: name.clone(), kind }));
+        }
         let mut problems = Vec::new();
         let cluster_ips = cluster_ips(spec, ranges, &mut problems);
         let families = families(spec, &cluster_ips, ranges, &mut problems);
@@ -118,9 +127,9 @@ impl<'a> Request<'a> {
         } else {
             NodePort::None
         };
-        findings.extend(problems.into_iter().map(|problem| service.origin.finding(problem)));
         let (object, origin) = (&*service.value, &service.origin);
-        Self { name, object, spec, origin, families, cluster_ips, ports, health_check }
+        remarks.extend(problems.into_iter().map(|problem| Remark { origin: origin.clone(), problem }));
+        Ok(Self { name, object, spec, origin, families, cluster_ips, ports, health_check })
     }
 }
 

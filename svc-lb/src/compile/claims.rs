@@ -3,7 +3,7 @@
 use super::tables::{Frontend, FrontendKind, Ownership, ServicePort, Tables, Target};
 use crate::{
     cluster::{Port, Service},
-    source::{Finding, Name, Problem, Protocol},
+    source::{Name, Problem, Protocol, Remark},
 };
 use std::{
     collections::{HashMap, btree_map, hash_map::Entry},
@@ -23,7 +23,7 @@ pub struct Claims<'a> {
     /// Which Service has a node port.
     node_ports: HashMap<(u16, Protocol), &'a Name>,
     /// What could not be had.
-    pub findings: Vec<Finding>,
+    pub remarks: Vec<Remark>,
 }
 
 /// Who has an address for itself.
@@ -47,7 +47,7 @@ impl<'a> Claims<'a> {
     /// Before the first Service, when the node has its own addresses.
     pub fn new(node: impl Iterator<Item = IpAddr>) -> Self {
         let addresses = node.map(|address| (address, Owner::Node)).collect();
-        Self { addresses, node_ports: HashMap::new(), findings: Vec::new() }
+        Self { addresses, node_ports: HashMap::new(), remarks: Vec::new() }
     }
 
     /// Takes an address for the ClusterIP of a Service.
@@ -67,7 +67,7 @@ impl<'a> Claims<'a> {
                     },
                     GIVE_ANOTHER,
                 );
-                self.findings.push(service.origin.finding(problem));
+                self.remarks.push(Remark { origin: service.origin.clone(), problem });
                 false
             }
         }
@@ -93,7 +93,7 @@ impl<'a> Claims<'a> {
                     has_it(owner.get(), &service.name),
                     GIVE_ANOTHER,
                 );
-                self.findings.push(service.origin.finding(problem));
+                self.remarks.push(Remark { origin: service.origin.clone(), problem });
                 false
             }
         }
@@ -128,7 +128,7 @@ impl<'a> Claims<'a> {
                     has_it(&owner, &service.name),
                     "give another address or port; until then it is served for that one",
                 );
-                self.findings.push(service.origin.finding(problem));
+                self.remarks.push(Remark { origin: service.origin.clone(), problem });
                 false
             }
         }

@@ -1,4 +1,4 @@
-//! Cluster → what of it must be reached from this node.
+//! Cluster → what of it must be reached from this node, besides its endpoints.
 
 use super::{Options, node_addresses::internal_addresses};
 use crate::{
@@ -21,10 +21,5 @@ pub fn reach(cluster: &Cluster, options: &Options) -> Reach {
         let addresses = node.addresses.iter().map(|address| IpNet::from(*address));
         addresses.chain(node.pod_cidrs.iter().copied()).collect()
     };
-    let ports = cluster.services.iter().flat_map(|service| &service.ports);
-    Reach {
-        node_ports,
-        nodes: others.map(|(name, node)| (name.clone(), prefixes(node))).collect(),
-        backends: ports.flat_map(|port| &port.endpoints).map(|endpoint| endpoint.address).collect(),
-    }
+    Reach { node_ports, nodes: others.map(|(name, node)| (name.clone(), prefixes(node))).collect() }
 }

@@ -12,7 +12,7 @@ use crate::{
     cluster::{Cluster, Listed, Port, Service, Unserved},
     node::Facts,
     options::NodePortAddresses,
-    source::{Family, Finding, Protocol},
+    source::{Family, Finding, Protocol, Remark},
 };
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
@@ -33,6 +33,8 @@ pub struct Options {
 pub struct Compiled {
     /// What the programs are to know.
     pub tables: Tables,
+    /// How many backends new connections get, counted once for each Service port.
+    pub backends: usize,
     /// What is to answer load balancers that ask for this node's endpoints, by the age of the Services.
     pub health_checks: Vec<HealthCheck>,
     /// Where the node answers at node ports.
@@ -40,7 +42,61 @@ pub struct Compiled {
     /// The Services of which the tables know nothing, as they have no address.
     pub unserved: Vec<Unserved>,
     /// The frontends that could not be had, and why.
-    pub findings: Vec<Finding>,
+    pub remarks: Vec<Remark>,
+}
+
+impl Compiled {
+    /// The frontends that could not be had, with the places of their fields.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.remarks.iter().map(Remark::finding).collect()
+    }
+
+    /// Brings the backends of a Service up to date, of which only the endpoints are others than those that
+    /// were compiled. Adds the Service ports whose backends have changed.
+    pub fn update(
+        &mut self,
+        service: &Service,
+        cluster: &Cluster,
+        options: &Options,
+        changed: &mut BTreeSet<Arc<ServicePort>>,
+    ) {
+        let place = place(cluster, options);
+        for port in &service.ports {
+            for &family in &service.families {
+                let name = service_port(service, port, family);
+                let Some(entry) = self.tables.services.get_mut(&name) else { continue };
+                let local = [entry.internal_policy, entry.external_policy].contains(&TrafficPolicy::Local);
+                let lists = lists(port.endpoints_of(family), place, local);
+                if entry.lists != lists {
+                    self.backends = self.backends - entry.lists.count() + lists.count();
+                    entry.lists = lists;
+                    changed.insert(Arc::new(name));
+                }
+            }
+        }
+        if let Some(port) = service.health_check_port {
+            let asked = |check: &&mut HealthCheck| (&check.service, check.port) == (&service.name, port);
+            if let Some(check) = self.health_checks.iter_mut().find(asked) {
+                *check = HealthCheck::new(service, port, place);
+            }
+        }
+    }
+}
+
+/// Where this node is.
+fn place<'a>(cluster: &'a Cluster, options: &'a Options) -> Place<'a> {
+    let node = cluster.nodes.get(&options.node_name);
+    Place { node: &options.node_name, zone: node.and_then(|node| node.zone.as_deref()) }
+}
+
+fn service_port(service: &Service, port: &Port, family: Family) -> ServicePort {
+    ServicePort {
+        namespace: service.name.namespace.clone(),
+        name: service.name.name.clone(),
+        port: port.name.clone(),
+        protocol: port.protocol,
+        family,
+    }
 }
 
 /// Expands Services into the frontends of this node and the backends of each. Where two Services want
@@ -48,9 +104,8 @@ pub struct Compiled {
 pub fn compile(cluster: &Cluster, facts: &Facts, options: &Options) -> Compiled {
     let primary = node_addresses(cluster, facts, &options.node_name);
     let of_interfaces = facts.interfaces.iter().flat_map(addresses);
-    let node = cluster.nodes.get(&options.node_name);
     let mut compiler = Compiler {
-        place: Place { node: &options.node_name, zone: node.and_then(|node| node.zone.as_deref()) },
+        place: place(cluster, options),
         primary,
         claims: Claims::new(primary.iter().chain(of_interfaces)),
         compiled: Compiled {
@@ -63,7 +118,8 @@ pub fn compile(cluster: &Cluster, facts: &Facts, options: &Options) -> Compiled 
     for service in &cluster.services {
         compiler.add(service);
     }
-    Compiled { findings: compiler.claims.findings, ..compiler.compiled }
+    let backends = compiler.compiled.tables.services.values().map(|service| service.lists.count()).sum();
+    Compiled { backends, remarks: compiler.claims.remarks, ..compiler.compiled }
 }
 
 struct Compiler<'a> {
@@ -128,13 +184,7 @@ impl<'a> Compiler<'a> {
         if wanted.is_empty() {
             return;
         }
-        let name = Arc::new(ServicePort {
-            namespace: service.name.namespace.clone(),
-            name: service.name.name.clone(),
-            port: port.name.clone(),
-            protocol: port.protocol,
-            family,
-        });
+        let name = Arc::new(service_port(service, port, family));
         let tables = &mut self.compiled.tables;
         let had = wanted.into_iter().filter(|it| self.claims.frontend(tables, (service, port), &name, *it));
         let kinds: BTreeSet<FrontendKind> = had.map(|wanted| wanted.kind).collect();

@@ -89,6 +89,13 @@ pub struct Lists {
 }
 
 impl Lists {
+    /// How many endpoints new connections may get.
+    pub fn count(&self) -> usize {
+        let is_in_cluster =
+            |it: &&Weighted| self.cluster.binary_search_by_key(&it.endpoint, |it| it.endpoint).is_ok();
+        self.cluster.len() + self.local.iter().filter(|it| !is_in_cluster(it)).count()
+    }
+
     /// The endpoints that new connections may get, each once.
     pub fn usable(&self) -> BTreeSet<SocketAddr> {
         self.cluster.iter().chain(&self.local).map(|it| it.endpoint).collect()

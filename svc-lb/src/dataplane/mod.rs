@@ -50,17 +50,23 @@ pub use sync::SyncReport;
 pub use trial::Trial;
 pub use typed::MapError;
 
-use crate::{compile::Tables, node::Facts, status::Attachment};
+use crate::{
+    compile::{ServicePort, Tables},
+    node::Facts,
+    status::Attachment,
+};
 use aya::Ebpf;
 use cgroup::CgroupPrograms;
 use clock::Clock;
 use interfaces::Interfaces;
 use maps::Maps;
+use plan::Plan;
 use state::State;
 use std::{
     collections::BTreeSet,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 use svc_lb_common::counters::{DropReason, Program};
@@ -78,6 +84,8 @@ pub struct Dataplane {
     cgroup: CgroupPrograms,
     /// What the maps hold; `None` before the first sync and after one that failed.
     state: Option<State>,
+    /// Whether something did not fit in the last sync.
+    refused: bool,
     sweep: Sweep,
 }
 
@@ -97,6 +105,7 @@ impl Dataplane {
             interfaces,
             cgroup: CgroupPrograms::new(&options.pin_dir),
             state: None,
+            refused: false,
             sweep: Sweep::new(options.timeouts),
         })
     }
@@ -115,8 +124,31 @@ impl Dataplane {
             None => State::adopt(&self.maps.contents()?, self.maps.limits(), now),
         };
         let plan = state.plan(tables, now);
+        self.apply(state, plan, anew)
+    }
+
+    /// Brings the backends of some services to the tables, which differ in nothing else from those of the last
+    /// [`Self::sync`]: it costs no more than these services. After one that failed, or that found something that
+    /// does not fit, all is written.
+    pub fn sync_backends(
+        &mut self,
+        tables: &Tables,
+        services: &BTreeSet<Arc<ServicePort>>,
+    ) -> Result<SyncReport, MapError> {
+        match self.state.take_if(|_| !self.refused) {
+            Some(mut state) => {
+                let plan = state.plan_backends(tables, services, Instant::now());
+                self.apply(state, plan, false)
+            }
+            None => self.sync(tables),
+        }
+    }
+
+    /// Writes a plan. If that fails, what the maps hold is not known any more.
+    fn apply(&mut self, state: State, plan: Plan, anew: bool) -> Result<SyncReport, MapError> {
         plan.apply(&mut &self.maps)?;
         self.state = Some(state);
+        self.refused = !plan.refusals.is_empty();
         Ok(SyncReport {
             writes: plan.writes(),
             udp_backends_gone: anew || plan.udp_backends_gone,

@@ -23,7 +23,7 @@ use super::{
     state::{Entry, State},
 };
 use crate::compile::{Frontend, ServicePort, Tables};
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
 use svc_lb_common::{frontend, service::Service};
 
 /// What a sync writes, and what it cannot.
@@ -167,6 +167,22 @@ pub enum Refusal {
 }
 
 impl State {
+    /// The writes that bring the backends of some services to the tables, which differ in nothing else from those
+    /// that were planned last, and of which nothing was refused then.
+    pub fn plan_backends(
+        &mut self,
+        tables: &Tables,
+        services: &BTreeSet<Arc<ServicePort>>,
+        now: Instant,
+    ) -> Plan {
+        let mut planner = Planner { state: self, now, plan: Plan::default() };
+        for (name, wanted) in services.iter().filter_map(|name| tables.services.get_key_value(name)) {
+            let result = planner.serve(name, wanted);
+            planner.plan.refusals.extend(result.err());
+        }
+        planner.plan
+    }
+
     /// The writes that bring the maps to the tables. The state is then that of maps to which all of
     /// them have been applied.
     pub fn plan(&mut self, tables: &Tables, now: Instant) -> Plan {

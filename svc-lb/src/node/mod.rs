@@ -1,5 +1,6 @@
 //! Interfaces, addresses, routes and sysctls of the machine.
 
+mod backends;
 mod cgroup;
 mod facts;
 mod kernel;
@@ -15,6 +16,7 @@ mod subscription;
 mod sysctls;
 mod watcher;
 
+pub use backends::Backends;
 pub use cgroup::{CgroupError, check_cgroup, root_cgroup};
 pub use facts::{Facts, Interface, LinkLayer, Machine, PastNetfilter, Role};
 pub use neighbours::{Keeper, Neighbour, remove as remove_neighbours, wanted as wanted_neighbours};

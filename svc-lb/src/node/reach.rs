@@ -1,12 +1,10 @@
 //! What of the cluster must be reached from this node, and where the node itself is reached.
 
 use ipnet::IpNet;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-/// What decides, with the routes, which interfaces are uplinks and which neighbours are kept.
+/// What decides, with the routes and the [`Backends`](super::Backends), which interfaces are uplinks and which
+/// neighbours are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Where this node answers at NodePorts.
@@ -14,8 +12,6 @@ pub struct Reach {
     /// The other nodes by their names: their addresses, each as a prefix of its full length, and the
     /// ranges of their pods.
     pub nodes: BTreeMap<String, Vec<IpNet>>,
-    /// The addresses of all endpoints, those of this node's pods among them.
-    pub backends: BTreeSet<IpAddr>,
 }
 
 /// Where a node answers at NodePorts.

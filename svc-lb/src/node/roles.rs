@@ -1,7 +1,7 @@
 //! Which interfaces are served: a pure function of what the kernel shows, of what must be reached, and
 //! of the flags.
 
-use super::{Facts, Hop, Interface, LinkLayer, Machine, NodePortPlaces, Reach, Role};
+use super::{Backends, Facts, Hop, Interface, LinkLayer, Machine, NodePortPlaces, Reach, Role};
 use crate::source::{Family, why_unusable};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::{
@@ -37,8 +37,8 @@ impl Roles {
     }
 
     /// Gives every interface its role.
-    pub fn assign(&self, machine: &Machine, reach: &Reach) -> Facts {
-        let ways = Ways::new(self, machine, reach);
+    pub fn assign(&self, machine: &Machine, reach: &Reach, backends: &Backends) -> Facts {
+        let ways = Ways::new(self, machine, reach, backends);
         let with_role = |interface: &Interface| {
             let role = self.role(interface, &ways);
             Interface { role, ..interface.clone() }
@@ -99,7 +99,7 @@ struct Ways<'a> {
 }
 
 impl<'a> Ways<'a> {
-    fn new(roles: &Roles, machine: &'a Machine, reach: &Reach) -> Self {
+    fn new(roles: &Roles, machine: &'a Machine, reach: &Reach, backends: &Backends) -> Self {
         let pods = machine.interfaces.iter().filter(|interface| roles.is_pod(interface));
         let to_pods = pods.flat_map(|pod| [Some(pod.index), pod.master]).flatten().collect();
         let mut ways = Self { machine, to_pods, reasons: BTreeMap::new() };
@@ -107,7 +107,8 @@ impl<'a> Ways<'a> {
             ways.give(interface, || "holds a default route".to_owned());
         }
         ways.add_node_port_addresses(&reach.node_ports);
-        ways.add_destinations(reach);
+        ways.add_nodes(reach);
+        ways.add_backends(backends);
         if let NodePortPlaces::Primary(addresses) = &reach.node_ports {
             for family in [Family::V4, Family::V6] {
                 if !addresses.iter().any(|address| Family::of(*address) == family) {
@@ -149,8 +150,8 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// The interfaces over which other nodes, their pods and remote backends are routed.
-    fn add_destinations(&mut self, reach: &Reach) {
+    /// The interfaces over which other nodes and their pods are routed.
+    fn add_nodes(&mut self, reach: &Reach) {
         let own: BTreeSet<IpAddr> = self
             .machine
             .interfaces
@@ -164,9 +165,13 @@ impl<'a> Ways<'a> {
                 self.give(*interface, || format!("leads to the node {name}"));
             }
         }
-        for Hop { interface, .. } in reach.backends.iter().flat_map(|backend| to(*backend)) {
-            if !self.to_pods.contains(interface) {
-                self.give(*interface, || "leads to backends".to_owned());
+    }
+
+    /// The interfaces over which remote backends are routed.
+    fn add_backends(&mut self, backends: &Backends) {
+        for interface in backends.interfaces() {
+            if !self.to_pods.contains(&interface) {
+                self.give(interface, || "leads to backends".to_owned());
             }
         }
     }
@@ -236,17 +241,26 @@ mod tests {
 
     fn assign(roles: &Roles, interfaces: &[Interface], ways: &[(&str, u32)], reach: &Reach) -> Vec<Role> {
         let machine = Machine { interfaces: interfaces.to_vec(), routes: routes(ways) };
-        roles.assign(&machine, reach).interfaces.into_iter().map(|interface| interface.role).collect()
+        let backends = BACKENDS.map(|address| address.parse().expect("an address"));
+        let backends = Backends::new(&machine, backends.into_iter().filter(|_| *reach != Reach::default()));
+        roles
+            .assign(&machine, reach, &backends)
+            .interfaces
+            .into_iter()
+            .map(|interface| interface.role)
+            .collect()
     }
 
-    /// A cluster with this node's address, another node, its pods, and backends.
+    /// The backends of a cluster of which something is known.
+    const BACKENDS: [&str; 2] = ["10.244.1.7", "10.9.9.9"];
+
+    /// A cluster with this node's address, another node, and its pods.
     fn reach() -> Reach {
         let prefixes = |texts: &[&str]| texts.iter().map(|it| it.parse().expect("a prefix")).collect();
         let address = |text: &str| text.parse().expect("an address");
         Reach {
             node_ports: NodePortPlaces::Primary(["192.0.2.1", "2001:db8::1"].map(address).to_vec()),
             nodes: [("two".to_owned(), prefixes(&["192.0.2.2/32", "10.244.2.0/24"]))].into(),
-            backends: ["10.244.1.7", "10.9.9.9"].map(address).into(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     state_dir::{StateDir, StateError},
 };
 use k8s_openapi::api::core::v1::Pod;
-use std::io;
+use std::{collections::BTreeMap, io, sync::Arc};
 use tracing::{info, warn};
 
 /// The file of the containers that were ready.
@@ -56,20 +56,24 @@ impl Probes {
         self.keep();
     }
 
-    /// Counts results, and writes into the objects what changed. Returns whether anything did.
-    pub fn record(&mut self, outcomes: Vec<Outcome>, objects: &mut Objects) -> bool {
-        let changes = self.watch.record(outcomes);
-        if changes.is_empty() {
-            return false;
-        }
-        for (name, ready) in &changes {
-            info!("pod {name} is {}", if *ready { "ready" } else { "not ready" });
-            if let Some(pod) = objects.pods.get_mut(name) {
-                self.settle(name, pod);
+    /// Counts results, and writes into the objects what changed. Returns the Pods that did.
+    pub fn record(
+        &mut self,
+        outcomes: Vec<Outcome>,
+        objects: &mut Objects,
+    ) -> BTreeMap<Arc<Name>, Object<Pod>> {
+        let mut changed = BTreeMap::new();
+        for (name, ready) in self.watch.record(outcomes) {
+            info!("pod {name} is {}", if ready { "ready" } else { "not ready" });
+            if let Some(pod) = objects.pods.get_mut(&name) {
+                self.settle(&name, pod);
+                changed.insert(Arc::new(name), pod.clone());
             }
         }
-        self.keep();
-        true
+        if !changed.is_empty() {
+            self.keep();
+        }
+        changed
     }
 
     /// Writes what is known of a Pod into its Ready condition.

@@ -35,6 +35,8 @@ struct Watched {
     pod: Arc<Pod>,
     /// Whether the conditions in the manifest count too.
     conditions_count: bool,
+    /// The Pod with the condition that its probes give it.
+    settled: Arc<Pod>,
     /// It is probed no more, and stays as it was.
     is_terminating: bool,
     containers: BTreeMap<String, Container>,
@@ -70,14 +72,14 @@ impl Watch {
 
     /// Follows these Pods and no others: those that have an address and have not ended. What is known of a
     /// container stays known while the Pod is the same, and the probe tries the same.
-    pub fn follow(&mut self, pods: &BTreeMap<Name, Object<Pod>>) {
+    pub fn follow(&mut self, pods: &BTreeMap<Arc<Name>, Object<Pod>>) {
         let mut before = mem::take(&mut self.pods);
         let mut memory = mem::take(&mut self.memory);
         for (name, object) in pods {
             let pod = &object.value;
             let (Some(address), uid) = (address(pod), pod.metadata.uid.clone()) else { continue };
-            let before = before.remove(name).filter(|it| (&it.uid, it.address) == (&uid, address));
-            let remembered = memory.0.remove(name).filter(|it| (&it.uid, it.address) == (&uid, address));
+            let before = before.remove(&**name).filter(|it| (&it.uid, it.address) == (&uid, address));
+            let remembered = memory.0.remove(&**name).filter(|it| (&it.uid, it.address) == (&uid, address));
             let mut requested = requested(pod, address);
             let is_terminating = pod.metadata.deletion_timestamp.is_some();
             if is_terminating && before.is_none() && remembered.is_none() {
@@ -95,15 +97,23 @@ impl Watch {
                 let continued = self.continued(known, ready, probe);
                 (container, continued)
             });
-            let watched = Watched {
+            let mut watched = Watched {
                 containers: containers.collect(),
                 uid,
                 address,
                 pod: Arc::clone(pod),
+                settled: Arc::clone(pod),
                 conditions_count: requested.conditions_count,
                 is_terminating,
             };
-            self.pods.insert(name.clone(), watched);
+            watched.settled = match before {
+                // The same one, so that whoever compares sees that nothing changed.
+                Some(before) if Arc::ptr_eq(&before.pod, pod) && before.passes() == watched.passes() => {
+                    before.settled
+                }
+                _ => watched.settle(),
+            };
+            self.pods.insert(Name::clone(name), watched);
         }
         let jobs = self.pods.iter().flat_map(|(name, pod)| {
             pod.containers.iter().map(|(container, it)| (it.job, (name.clone(), container.clone())))
@@ -146,14 +156,19 @@ impl Watch {
                 container.tally.count(result, container.probe.thresholds);
             }
         }
-        let now = |name: &Name| self.pods.get(name).is_some_and(Watched::passes);
-        let all = before.into_iter().map(|(name, before)| (now(&name), name, before));
-        all.filter(|(now, _, before)| now != before).map(|(now, name, _)| (name, now)).collect()
+        let mut changes = BTreeMap::new();
+        for (name, before) in before {
+            if let Some(pod) = self.pods.get_mut(&name).filter(|pod| pod.passes() != before) {
+                pod.settled = pod.settle();
+                changes.insert(name, !before);
+            }
+        }
+        changes
     }
 
     /// A probed Pod with what is known in its Ready condition, as kubelet has it; `None` if it is not probed.
     pub fn settled(&self, name: &Name) -> Option<Arc<Pod>> {
-        self.pods.get(name).map(Watched::settled)
+        self.pods.get(name).map(|pod| Arc::clone(&pod.settled))
     }
 
     /// The containers that are not ready, and why, a line each.
@@ -189,7 +204,7 @@ impl Watched {
     }
 
     /// The Pod with the condition that its probes give it.
-    fn settled(&self) -> Arc<Pod> {
+    fn settle(&self) -> Arc<Pod> {
         let ready = self.passes();
         if ready && self.conditions_count {
             return Arc::clone(&self.pod);
@@ -239,7 +254,7 @@ mod tests {
         pod("web", "", "podIP: 10.0.0.1", probes)
     }
 
-    type Pods = BTreeMap<Name, Object<Pod>>;
+    type Pods = BTreeMap<Arc<Name>, Object<Pod>>;
 
     fn pods(text: &str) -> Pods {
         read_text("pods.yaml", text).objects.pods

@@ -2,25 +2,45 @@
 
 use super::finding::Position;
 use saphyr_parser::{Event, Parser};
-use std::{collections::HashMap, mem, sync::OnceLock};
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// The text of one document. The places of its values are looked for when they are first asked for,
 /// which is when something is wrong with the document.
 #[derive(Debug)]
 pub struct Document {
     text: Box<str>,
+    /// How many lines of the file come before it. It moves when one above it changes, and all that was found
+    /// in it moves with it.
+    lines_before: AtomicUsize,
     positions: OnceLock<HashMap<String, Position>>,
 }
 
 impl Document {
     /// From the text, as [`split`] gives it.
     pub fn new(text: &str) -> Self {
-        Self { text: text.into(), positions: OnceLock::new() }
+        Self { text: text.into(), lines_before: AtomicUsize::new(0), positions: OnceLock::new() }
     }
 
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// How many lines of the file come before it.
+    pub fn lines_before(&self) -> usize {
+        self.lines_before.load(Ordering::Relaxed)
+    }
+
+    /// It stands below so many lines of the file now.
+    pub fn move_below(&self, lines: usize) {
+        self.lines_before.store(lines, Ordering::Relaxed);
     }
 
     /// Where the value at a path such as `spec.ports[1].port` stands in the text: a scalar's own place,

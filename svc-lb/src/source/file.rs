@@ -7,7 +7,7 @@ use super::{
     parse::{Item, Parsed},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     io, mem,
     path::Path,
     sync::Arc,
@@ -21,8 +21,8 @@ use std::{
 #[derive(Debug)]
 pub struct File {
     path: Arc<Path>,
-    /// The documents in their order, each with the number of lines before it.
-    documents: Vec<(usize, Arc<Parsed>)>,
+    /// The documents in their order.
+    documents: Vec<Arc<Parsed>>,
     /// The last good objects that the present documents do not show.
     kept: Vec<Kept>,
     /// Why there are no documents.
@@ -33,7 +33,7 @@ pub struct File {
 #[derive(Clone, Debug)]
 struct Kept {
     kind: Kind,
-    name: Name,
+    name: Arc<Name>,
     value: Value,
     origin: Origin,
 }
@@ -49,7 +49,7 @@ impl File {
         match decode(content) {
             Ok(text) => self.update_text(&text),
             Err(problem) => {
-                self.kept = self.good();
+                self.kept = good(&self.path, &self.documents, mem::take(&mut self.kept));
                 self.documents.clear();
                 self.unreadable = Some(problem);
             }
@@ -58,32 +58,34 @@ impl File {
 
     fn update_text(&mut self, text: &str) {
         let parts = split(text);
-        let texts = self.documents.iter().map(|(_, parsed)| parsed.document.text());
-        if self.unreadable.is_none() && texts.eq(parts.iter().map(|part| part.text)) {
-            return;
+        let before = mem::take(&mut self.documents);
+        // One text may be there several times, at several places.
+        let mut known: HashMap<&str, VecDeque<&Arc<Parsed>>> = HashMap::new();
+        for parsed in &before {
+            known.entry(parsed.document.text()).or_default().push_back(parsed);
         }
-        let before = self.good();
-        let documents = mem::take(&mut self.documents);
-        let known: HashMap<_, _> =
-            documents.iter().map(|(_, parsed)| (parsed.document.text(), parsed)).collect();
-        let parse = |text| match known.get(text) {
-            Some(&parsed) => Arc::clone(parsed),
-            None => Arc::new(Parsed::new(text)),
-        };
-        self.documents = parts.iter().map(|part| (part.lines_before, parse(part.text))).collect();
+        let parsed = parts.iter().map(|part| {
+            let same = known.get_mut(part.text).and_then(VecDeque::pop_front);
+            let parsed = same.map_or_else(|| Arc::new(Parsed::new(part.text)), Arc::clone);
+            parsed.document.move_below(part.lines_before);
+            parsed
+        });
+        self.documents = parsed.collect();
         self.unreadable = None;
-        self.kept = self.still_in_force(before);
+        self.kept = self.still_in_force(&before);
     }
 
-    /// Those of the objects before an update that stay in force after it.
-    fn still_in_force(&self, before: Vec<Kept>) -> Vec<Kept> {
-        let documents = || self.documents.iter().map(|(_, parsed)| parsed);
+    /// Those of the objects before an update, in these documents or kept already, that stay in force after it.
+    fn still_in_force(&mut self, before: &[Arc<Parsed>]) -> Vec<Kept> {
+        let kept = mem::take(&mut self.kept);
+        let documents = || self.documents.iter();
         let obscure = documents().any(|parsed| parsed.obscure);
         let refused: HashSet<_> =
             documents().flat_map(|parsed| &parsed.refused).map(|(kind, name)| (*kind, name)).collect();
         if !obscure && refused.is_empty() {
             return Vec::new();
         }
+        let before = good(&self.path, before, kept);
         let shown: HashSet<_> =
             documents().flat_map(|parsed| &parsed.items).map(|item| (item.kind, &item.name)).collect();
         let stays = |object: &Kept| {
@@ -93,47 +95,53 @@ impl File {
         before.into_iter().filter(stays).collect()
     }
 
-    /// All objects that the file gives, also those from before.
-    fn good(&self) -> Vec<Kept> {
-        let shown = self.items().map(|(item, origin)| Kept {
-            kind: item.kind,
-            name: item.name.clone(),
-            value: item.value.clone(),
-            origin,
-        });
-        shown.chain(self.kept.iter().cloned()).collect()
-    }
-
     /// The good objects of the present documents.
     pub fn items(&self) -> impl Iterator<Item = (&Item, Origin)> {
-        self.documents.iter().flat_map(move |(lines_before, parsed)| {
-            parsed.items.iter().map(move |item| {
-                let origin = Origin {
-                    file: Arc::clone(&self.path),
-                    lines_before: *lines_before,
-                    document: Arc::clone(&parsed.document),
-                    prefix: Arc::clone(&item.prefix),
-                };
-                (item, origin)
-            })
-        })
+        items(&self.path, &self.documents)
     }
 
     /// The last good objects that the present documents do not show.
-    pub fn kept(&self) -> impl Iterator<Item = (&Name, &Value, &Origin)> {
+    pub fn kept(&self) -> impl Iterator<Item = (&Arc<Name>, &Value, &Origin)> {
         self.kept.iter().map(|object| (&object.name, &object.value, &object.origin))
     }
 
     /// What is wrong with the file and its documents.
     pub fn findings(&self) -> impl Iterator<Item = Finding> {
-        let in_documents = self.documents.iter().flat_map(|(lines_before, parsed)| {
-            let below =
-                |(position, problem): &(Position, Problem)| (position.below(*lines_before), problem.clone());
+        let in_documents = self.documents.iter().flat_map(|parsed| {
+            let lines_before = parsed.document.lines_before();
+            let below = move |(position, problem): &(Position, Problem)| {
+                (position.below(lines_before), problem.clone())
+            };
             parsed.problems.iter().map(below)
         });
         let all = self.unreadable.iter().cloned().chain(in_documents);
         all.map(|(position, problem)| Finding::at(&self.path, position, problem))
     }
+}
+
+/// The good objects of documents.
+fn items<'a>(path: &'a Arc<Path>, documents: &'a [Arc<Parsed>]) -> impl Iterator<Item = (&'a Item, Origin)> {
+    documents.iter().flat_map(move |parsed| {
+        parsed.items.iter().map(move |item| {
+            let origin = Origin {
+                file: Arc::clone(path),
+                document: Arc::clone(&parsed.document),
+                prefix: Arc::clone(&item.prefix),
+            };
+            (item, origin)
+        })
+    })
+}
+
+/// All objects that a file gave, also those from before.
+fn good(path: &Arc<Path>, documents: &[Arc<Parsed>], kept: Vec<Kept>) -> Vec<Kept> {
+    let shown = items(path, documents).map(|(item, origin)| Kept {
+        kind: item.kind,
+        name: item.name.clone(),
+        value: item.value.clone(),
+        origin,
+    });
+    shown.chain(kept).collect()
 }
 
 /// The text of a file, or why there is none.
@@ -216,13 +224,12 @@ mod tests {
     fn only_documents_with_another_text_are_parsed_again() {
         let mut file = File::new(Path::new("pods.yaml"));
         file.update(Ok((pod("a") + &pod("b")).into()));
-        let before: Vec<_> = file.documents.iter().map(|(_, parsed)| Arc::clone(parsed)).collect();
+        let before = file.documents.clone();
         file.update(Ok((pod("c") + &pod("a") + "# changed\n" + &pod("b")).into()));
-        let after: Vec<_> =
-            file.documents.iter().map(|(lines, parsed)| (*lines, Arc::clone(parsed))).collect();
-        assert!(Arc::ptr_eq(&before[1], &after[2].1));
-        assert!(!Arc::ptr_eq(&before[0], &after[1].1));
-        assert_eq!(after[2].0, 9, "a document that moved has other lines");
+        let after = &file.documents;
+        assert!(Arc::ptr_eq(&before[1], &after[2]));
+        assert!(!Arc::ptr_eq(&before[0], &after[1]));
+        assert_eq!(before[1].document.lines_before(), 9, "a document that moved has other lines");
     }
 
     #[test]

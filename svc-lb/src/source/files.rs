@@ -4,6 +4,7 @@ use super::{
     file::File,
     finding::{Finding, Position, Problem},
     objects::Objects,
+    signature::Signature,
     watch::Watch,
 };
 use std::{
@@ -14,7 +15,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Files of manifests, and directories of such files.
@@ -24,8 +25,16 @@ use std::{
 #[derive(Debug)]
 pub struct FileSource {
     paths: Vec<PathBuf>,
-    files: HashMap<PathBuf, File>,
+    files: HashMap<PathBuf, Known>,
     watching: Watching,
+}
+
+/// A file that has been read.
+#[derive(Debug)]
+struct Known {
+    file: File,
+    /// What tells that it need not be read again.
+    signature: Option<Signature>,
 }
 
 /// All objects, and all that is wrong with the files.
@@ -61,6 +70,7 @@ impl Reading {
             // One that is also shown elsewhere by now is not missing.
             let _ = self.objects.insert(name.clone(), value.clone(), origin.clone());
         }
+        self.objects.sort_slices();
     }
 }
 
@@ -78,7 +88,7 @@ impl FileSource {
         Self { paths, files: HashMap::new(), watching: Watching::NotYet }
     }
 
-    /// Reads the files. Only documents whose text changed are parsed, and a file that is being written
+    /// Reads the files that changed. Only documents whose text changed are parsed, and a file that is being written
     /// just now is left as it was.
     pub fn read(&mut self) -> Reading {
         let start = Instant::now();
@@ -89,7 +99,7 @@ impl FileSource {
         for path in &paths {
             self.update(path, &mut reading.findings);
         }
-        reading.take(paths.iter().filter_map(|path| self.files.get(path)));
+        reading.take(paths.iter().filter_map(|path| Some(&self.files.get(path)?.file)));
         reading.took = start.elapsed();
         reading
     }
@@ -162,6 +172,11 @@ impl FileSource {
 
     /// Takes over what one file holds now.
     fn update(&mut self, path: &Path, findings: &mut Vec<Finding>) {
+        // It may change while it is read: then this is what it was before.
+        let signature = path.metadata().ok().and_then(|it| Signature::of(&it, SystemTime::now()));
+        if signature.is_some() && self.files.get(path).is_some_and(|known| known.signature == signature) {
+            return;
+        }
         let content = fs::read(path);
         let empty = content.as_ref().is_ok_and(Vec::is_empty);
         if let Watching::On(watch) = &mut self.watching
@@ -180,7 +195,10 @@ impl FileSource {
                 ));
             }
             content => {
-                self.files.entry(path.to_owned()).or_insert_with(|| File::new(path)).update(content);
+                let new = || Known { file: File::new(path), signature: None };
+                let known = self.files.entry(path.to_owned()).or_insert_with(new);
+                known.signature = signature.filter(|_| content.is_ok());
+                known.file.update(content);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Labels with a meaning of their own.
 
+use super::objects::Name;
 use k8s_openapi::{
     Metadata,
     api::{core::v1::Node, discovery::v1::EndpointSlice},
@@ -23,9 +24,10 @@ pub fn has(object: &impl Metadata<Ty = ObjectMeta>, label: &str) -> bool {
     object.metadata().labels.as_ref().is_some_and(|labels| labels.contains_key(label))
 }
 
-/// The name of the Service that a slice belongs to.
-pub fn service_name(slice: &EndpointSlice) -> Option<&str> {
-    slice.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str)
+/// The Service whose proxies look at a slice of this name.
+pub fn served_by(name: &Name, slice: &EndpointSlice) -> Option<Name> {
+    let labels = slice.metadata.labels.as_ref().filter(|labels| !labels.contains_key(HEADLESS))?;
+    Some(Name { namespace: name.namespace.clone(), name: labels.get(SERVICE_NAME)?.clone() })
 }
 
 /// The zone that a Node is in.

@@ -3,6 +3,7 @@
 use super::{
     document::Document,
     finding::{Finding, Position, Problem},
+    labels,
 };
 use k8s_openapi::api::{
     core::v1::{Endpoints, Node, Pod, Service},
@@ -10,7 +11,7 @@ use k8s_openapi::api::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
     path::Path,
     sync::Arc,
@@ -20,15 +21,17 @@ use std::{
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     /// Service v1.
-    pub services: BTreeMap<Name, Object<Service>>,
+    pub services: BTreeMap<Arc<Name>, Object<Service>>,
     /// EndpointSlice discovery.k8s.io/v1.
-    pub endpoint_slices: BTreeMap<Name, Object<EndpointSlice>>,
+    pub endpoint_slices: BTreeMap<Arc<Name>, Object<EndpointSlice>>,
     /// Endpoints v1.
-    pub endpoints: BTreeMap<Name, Object<Endpoints>>,
+    pub endpoints: BTreeMap<Arc<Name>, Object<Endpoints>>,
     /// Pod v1.
-    pub pods: BTreeMap<Name, Object<Pod>>,
+    pub pods: BTreeMap<Arc<Name>, Object<Pod>>,
     /// Node v1. Nodes have no namespace: it is empty.
-    pub nodes: BTreeMap<Name, Object<Node>>,
+    pub nodes: BTreeMap<Arc<Name>, Object<Node>>,
+    /// The slices of each Service, by its name, in the order of their own.
+    slices: HashMap<Name, Vec<Arc<EndpointSlice>>>,
 }
 
 /// What tells an object from the others of its kind.
@@ -81,8 +84,6 @@ pub struct Object<T> {
 pub struct Origin {
     /// The file, as it was named.
     pub(super) file: Arc<Path>,
-    /// How many lines of the file come before the document.
-    pub(super) lines_before: usize,
     /// The document.
     pub(super) document: Arc<Document>,
     /// The path of the object in the document: empty, or `items[3].` in a List.
@@ -103,7 +104,24 @@ impl Origin {
 
     /// Where a field stands in the file.
     fn position(&self, field: &str) -> Position {
-        self.document.position(&format!("{}{field}", self.prefix)).below(self.lines_before)
+        self.document.position(&format!("{}{field}", self.prefix)).below(self.document.lines_before())
+    }
+}
+
+/// Something that is wrong with an object, before it is told. Its place is looked up when it is: documents move
+/// as others above them change.
+#[derive(Clone, Debug)]
+pub struct Remark {
+    /// The object.
+    pub origin: Origin,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl Remark {
+    /// With its place.
+    pub fn finding(&self) -> Finding {
+        self.origin.finding(self.problem.clone())
     }
 }
 
@@ -148,12 +166,27 @@ pub(super) enum Value {
 }
 
 impl Objects {
+    /// The EndpointSlices of a Service that proxies look at, in the order of their names.
+    pub fn slices_of(&self, service: &Name) -> &[Arc<EndpointSlice>] {
+        self.slices.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// Sorts the slices by their Services: once all objects are there.
+    pub(super) fn sort_slices(&mut self) {
+        self.slices.clear();
+        for (name, slice) in &self.endpoint_slices {
+            if let Some(service) = labels::served_by(name, &slice.value) {
+                self.slices.entry(service).or_default().push(Arc::clone(&slice.value));
+            }
+        }
+    }
+
     /// Adds an object, unless there is one of this kind and name: then the one that is there stays, and
     /// its origin is given back.
-    pub(super) fn insert(&mut self, name: Name, value: Value, origin: Origin) -> Result<(), Origin> {
+    pub(super) fn insert(&mut self, name: Arc<Name>, value: Value, origin: Origin) -> Result<(), Origin> {
         fn insert<T>(
-            objects: &mut BTreeMap<Name, Object<T>>,
-            name: Name,
+            objects: &mut BTreeMap<Arc<Name>, Object<T>>,
+            name: Arc<Name>,
             value: Arc<T>,
             origin: Origin,
         ) -> Result<(), Origin> {

@@ -26,7 +26,7 @@ pub struct Parsed {
     /// The good objects, in their order.
     pub items: Vec<Item>,
     /// The objects that are refused, but tell which they are.
-    pub refused: Vec<(Kind, Name)>,
+    pub refused: Vec<(Kind, Arc<Name>)>,
     /// Whether there is something in it that does not tell which object it is.
     pub obscure: bool,
     /// What is wrong, and where in the document.
@@ -39,7 +39,7 @@ pub struct Item {
     /// Its kind.
     pub kind: Kind,
     /// Its name.
-    pub name: Name,
+    pub name: Arc<Name>,
     /// Its content.
     pub value: Value,
     /// Its path in the document: empty, or `items[3].` in a List.
@@ -107,7 +107,7 @@ impl Parsed {
             return self.add(prefix, problem);
         };
         match name_of(kind, &yaml) {
-            Ok(name) => self.read_object(kind, name, yaml, prefix),
+            Ok(name) => self.read_object(kind, Arc::new(name), yaml, prefix),
             Err(problem) => {
                 self.obscure = true;
                 self.add(prefix, problem);
@@ -141,7 +141,7 @@ impl Parsed {
     }
 
     /// Reads an object of a known kind and name.
-    fn read_object(&mut self, kind: Kind, name: Name, yaml: Yaml, prefix: &str) {
+    fn read_object(&mut self, kind: Kind, name: Arc<Name>, yaml: Yaml, prefix: &str) {
         let mut problems = Vec::new();
         let value = match kind {
             Kind::Service => typed(kind, yaml, &mut problems).map(|service| {

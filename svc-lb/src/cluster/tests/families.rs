@@ -10,7 +10,8 @@ fn of(spec: &str, cluster_ip_ranges: &[&str]) -> (Vec<Family>, Vec<IpAddr>, usiz
     let joined =
         joined_with(&service("web", spec), &ranges(cluster_ip_ranges, 30000, 32767), &Allocations::default());
     let service = &joined.cluster.services[0];
-    let grave = joined.findings.iter().filter(|finding| finding.severity != Severity::Info);
+    let findings = joined.findings();
+    let grave = findings.iter().filter(|finding| finding.severity != Severity::Info);
     (service.families.clone(), service.cluster_ips.clone(), grave.count())
 }
 

@@ -62,7 +62,7 @@ fn endpoints(yaml: &str) -> Vec<String> {
 
 /// The findings of the join.
 fn findings(joined: &Joined) -> Vec<String> {
-    joined.findings.iter().map(ToString::to_string).collect()
+    joined.findings().iter().map(ToString::to_string).collect()
 }
 
 /// A slice of a Service, with these lines.

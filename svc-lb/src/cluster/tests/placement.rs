@@ -92,7 +92,8 @@ fn a_local_policy_without_a_known_node_is_warned_about() {
     let selector = "  selector: {app: web}\n";
     let warnings = |yaml: &str| -> Vec<String> {
         let joined = joined(yaml);
-        let grave = joined.findings.iter().filter(|finding| finding.severity != Severity::Info);
+        let findings = joined.findings();
+        let grave = findings.iter().filter(|finding| finding.severity != Severity::Info);
         grave.map(ToString::to_string).collect()
     };
     let internal = service("web", &format!("{selector}  internalTrafficPolicy: Local\n"));

@@ -29,7 +29,7 @@ fn a_node_port_is_taken_also_where_no_address_has_node_ports() {
         format!("  type: NodePort\n  clusterIP: 10.96.0.{last}\n  ports: [{{port: 80, nodePort: 30080}}]\n")
     };
     let compiled = compiled_with(&(service("a", &spec(10)) + &service("b", &spec(11))), "203.0.113.0/24");
-    assert_eq!(compiled.findings.len(), 1);
+    assert_eq!(compiled.findings().len(), 1);
     assert_eq!(lines(&compiled).len(), 2, "the ClusterIP of the second is served");
 }
 
@@ -37,7 +37,7 @@ fn a_node_port_is_taken_also_where_no_address_has_node_ports() {
 fn one_node_port_may_be_of_two_protocols() {
     let yaml = service("a", "  type: NodePort\n  ports: [{port: 53, nodePort: 30053}]\n")
         + &service("b", "  type: NodePort\n  ports: [{port: 53, nodePort: 30053, protocol: UDP}]\n");
-    assert!(compiled(&yaml).findings.is_empty());
+    assert!(compiled(&yaml).findings().is_empty());
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn a_node_port_and_an_external_address_of_the_node_may_meet() {
     let at_the_node = |ages: [&str; 2]| {
         let yaml = dated_service("a", ages[0], node_port) + &dated_service("b", ages[1], external);
         let compiled = compiled(&yaml);
-        assert_eq!(compiled.findings.len(), 1, "{:?}", findings(&compiled));
-        let field = compiled.findings[0].field.clone();
+        assert_eq!(compiled.findings().len(), 1, "{:?}", findings(&compiled));
+        let field = compiled.findings()[0].field.clone();
         (frontends(&compiled).into_iter().find(|line| line.contains("192.0.2.1")), field)
     };
     let first = "NodePort 192.0.2.1:30080/TCP default/a".to_owned();
@@ -113,6 +113,6 @@ fn a_service_can_be_in_its_own_way() {
     let spec = "  type: NodePort\n  clusterIP: 10.96.0.1\n  externalIPs: [192.0.2.1]\n  \
                 ports: [{name: a, port: 30081, nodePort: 30080}, {name: b, port: 80, nodePort: 30081}]\n";
     let compiled = compiled(&service("web", spec));
-    assert_eq!(compiled.findings.len(), 1);
+    assert_eq!(compiled.findings().len(), 1);
     assert!(findings(&compiled)[0].contains("the Service itself has it"), "{:?}", findings(&compiled));
 }

@@ -41,7 +41,7 @@ fn a_service_becomes_its_frontends_and_ready_backends() {
     ]);
     assert_eq!(ownership(&compiled), expected);
     assert_eq!(compiled.tables.services.len(), 4);
-    assert!(compiled.findings.is_empty());
+    assert!(compiled.findings().is_empty());
 }
 
 #[test]

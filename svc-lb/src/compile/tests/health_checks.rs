@@ -56,7 +56,8 @@ fn a_health_check_does_not_share_its_port() {
         + &manifests(&format!("{LOCAL}  healthCheckNodePort: 32000\n"));
     let compiled = compiled(&yaml);
     assert_eq!(compiled.health_checks, []);
-    let [finding] = &compiled.findings[..] else { panic!("{:?}", findings(&compiled)) };
+    let findings = compiled.findings();
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!(finding.field, "spec.healthCheckNodePort");
     assert!(finding.why.contains("default/a"), "{finding}");
 }

@@ -87,7 +87,7 @@ fn only_service(compiled: &Compiled) -> &super::Service {
 }
 
 fn findings(compiled: &Compiled) -> Vec<String> {
-    compiled.findings.iter().map(ToString::to_string).collect()
+    compiled.findings().iter().map(ToString::to_string).collect()
 }
 
 /// A Service with these lines of its spec, indented by two.

@@ -1,6 +1,6 @@
 //! Which neighbours are kept resolved: a pure function of routes, roles and what must be reached.
 
-use crate::node::{Facts, Interface, LinkLayer, Reach, Routes};
+use crate::node::{Backends, Facts, Interface, LinkLayer, Reach, Routes};
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -19,7 +19,7 @@ pub struct Neighbour {
 
 /// The neighbours to which svc-lb may send by an uplink: gateways, other nodes, remote backends, in this
 /// order up to a limit. None on links that look nobody up.
-pub fn wanted(routes: &Routes, facts: &Facts, reach: &Reach) -> BTreeSet<Neighbour> {
+pub fn wanted(routes: &Routes, facts: &Facts, reach: &Reach, backends: &Backends) -> BTreeSet<Neighbour> {
     let resolves = |it: &&Interface| it.is_uplink() && it.resolves && it.link_layer == LinkLayer::Ethernet;
     let links: BTreeSet<u32> = facts.interfaces.iter().filter(resolves).map(|it| it.index).collect();
     let own: BTreeSet<IpAddr> =
@@ -27,15 +27,19 @@ pub fn wanted(routes: &Routes, facts: &Facts, reach: &Reach) -> BTreeSet<Neighbo
     let gateways = routes.gateways().iter().copied();
     let nodes =
         reach.nodes.values().flatten().filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len());
-    let hosts = nodes.map(IpNet::addr).chain(reach.backends.iter().copied());
     // Behind a gateway, it is the gateway that is the neighbour.
-    let on_link = hosts.flat_map(|host| {
-        let direct = routes.to(host).iter().filter(|hop| hop.gateway.is_none());
-        direct.map(move |hop| (hop.interface, host))
+    let nodes = nodes.map(IpNet::addr).flat_map(|node| {
+        let direct = routes.to(node).iter().filter(|hop| hop.gateway.is_none());
+        direct.map(move |hop| (hop.interface, node))
     });
+    let backends = backends.on_link().filter(|(interface, _)| links.contains(interface));
+    let backends = backends.flat_map(|(interface, them)| them.map(move |address| (interface, address)));
     let mut found = BTreeSet::new();
-    for (interface, address) in gateways.chain(on_link) {
-        if found.len() < MOST && links.contains(&interface) && !own.contains(&address) {
+    for (interface, address) in gateways.chain(nodes).chain(backends) {
+        if found.len() == MOST {
+            break;
+        }
+        if links.contains(&interface) && !own.contains(&address) {
             found.insert(Neighbour { interface, address });
         }
     }
@@ -45,7 +49,7 @@ pub fn wanted(routes: &Routes, facts: &Facts, reach: &Reach) -> BTreeSet<Neighbo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Hop, Role, Route};
+    use crate::node::{Hop, Machine, Role, Route};
 
     fn uplink(index: u32) -> Interface {
         Interface {
@@ -73,18 +77,22 @@ mod tests {
         routes.iter().map(route).collect()
     }
 
-    fn reach(nodes: &[&str], backends: &[&str]) -> Reach {
+    /// Where other nodes and backends are.
+    fn reach(nodes: &[&str], backends: &[&str]) -> (Reach, Vec<IpAddr>) {
         let nodes = nodes.iter().map(|it| it.parse().expect("a prefix")).collect();
-        Reach {
-            nodes: [("two".to_owned(), nodes)].into(),
-            backends: backends.iter().map(|it| it.parse().expect("an address")).collect(),
-            ..Reach::default()
-        }
+        let backends = backends.iter().map(|it| it.parse().expect("an address")).collect();
+        (Reach { nodes: [("two".to_owned(), nodes)].into(), ..Reach::default() }, backends)
     }
 
-    fn found(routes: &Routes, interfaces: &[Interface], reach: &Reach) -> Vec<(u32, String)> {
+    fn found(
+        routes: &Routes,
+        interfaces: &[Interface],
+        (reach, backends): &(Reach, Vec<IpAddr>),
+    ) -> Vec<(u32, String)> {
         let facts = Facts { interfaces: interfaces.to_vec() };
-        let wanted = wanted(routes, &facts, reach);
+        let machine = Machine { interfaces: interfaces.to_vec(), routes: routes.clone() };
+        let backends = Backends::new(&machine, backends.iter().copied());
+        let wanted = wanted(routes, &facts, reach, &backends);
         wanted.iter().map(|neighbour| (neighbour.interface, neighbour.address.to_string())).collect()
     }
 

@@ -32,7 +32,7 @@ impl Validate for EndpointSlice {
                 "svc-lb leaves them alone",
             ));
         }
-        if labels::service_name(self).is_none() {
+        if !labels::has(self, labels::SERVICE_NAME) {
             problems.push(Problem::warning(
                 "metadata.labels",
                 format!("the label {} is missing", labels::SERVICE_NAME),

@@ -38,6 +38,6 @@ fn assert_findings(start: &str, rows: &[Row<'_>]) {
 }
 
 fn number_of_objects(objects: &Objects) -> usize {
-    let Objects { services, endpoint_slices, endpoints, pods, nodes } = objects;
+    let Objects { services, endpoint_slices, endpoints, pods, nodes, .. } = objects;
     services.len() + endpoint_slices.len() + endpoints.len() + pods.len() + nodes.len()
 }

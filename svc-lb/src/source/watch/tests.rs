@@ -16,7 +16,7 @@ fn pod(name: &str) -> String {
 }
 
 fn pods(source: &mut FileSource) -> Vec<String> {
-    source.read().objects.pods.into_keys().map(|name| name.name).collect()
+    source.read().objects.pods.into_keys().map(|name| name.name.clone()).collect()
 }
 
 /// A directory that a source watches, or a path in it.
@@ -217,7 +217,7 @@ async fn a_file_that_is_rewritten_all_the_time_is_never_seen_in_part() {
     loop {
         let reading = rig.source.read();
         assert_eq!(reading.findings, []);
-        let names: Vec<_> = reading.objects.pods.into_keys().map(|name| name.name).collect();
+        let names: Vec<_> = reading.objects.pods.into_keys().map(|name| name.name.clone()).collect();
         assert!(names.len() == 3 && names[..2] == ["a", "b"], "{names:?}");
         if names[2] == "last" {
             break;
