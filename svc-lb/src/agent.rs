@@ -17,7 +17,7 @@ use crate::{
         remove_neighbours, restore_sysctls,
     },
     probe::{Outcome, Probes},
-    source::Reading,
+    source::{FileSource, Reading},
     state_dir::{StateDir, StateError},
     status::{self, Counts, Status},
 };
@@ -171,12 +171,13 @@ impl Agent {
     }
 
     /// The manifests changed.
-    pub fn objects_changed(&mut self, mut reading: Reading) {
+    pub fn objects_changed(&mut self, source: &mut FileSource) {
+        let mut difference = source.refresh(&mut self.reading);
         if let Some(probes) = &mut self.tools.probes {
-            probes.follow(&mut reading.objects);
+            probes.follow(&mut self.reading.objects, &mut difference);
         }
-        let concerned = concerned(&self.reading.objects, &reading.objects);
-        self.reading = reading;
+        let concerned = concerned(&difference, &self.reading.objects);
+        drop(difference);
         self.tools.health.queued();
         self.tools.health.node_leaves(report::node_leaves(&self.reading.objects, &self.status.node.name));
         self.follow(&concerned);
@@ -329,6 +330,7 @@ impl Agent {
             Renewed::Backends(services) => self.tools.dataplane.sync_backends(&compiled.tables, services),
         };
         let durations = Durations { write: start.elapsed(), ..durations };
+        let done = done.and_then(|done| self.tools.dataplane.finish().map(|()| done));
 
         self.failures.sync = match done {
             Ok(done) => {

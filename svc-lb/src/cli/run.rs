@@ -114,7 +114,7 @@ async fn follow(
 ) -> anyhow::Result<Agent> {
     // The first call starts to watch: what is read now and changes later is noticed.
     source.changed().await;
-    agent.objects_changed(source.read());
+    agent.objects_changed(&mut source);
     let mut mend = time::interval_at(Instant::now() + MEND_EVERY, MEND_EVERY);
     let mut count = time::interval(COUNT_EVERY);
     let mut next_sweep = Instant::now() + SWEEP_EVERY;
@@ -129,7 +129,7 @@ async fn follow(
             announced = true;
         }
         tokio::select! {
-            () = source.changed() => agent.objects_changed(source.read()),
+            () = source.changed() => agent.objects_changed(&mut source),
             change = changed.recv() => match change.context("nobody follows the interfaces any more")? {
                 Seen::Ways => agent.ways_changed(),
                 Seen::Neighbours(links) => agent.neighbours_changed(&links),
@@ -137,7 +137,7 @@ async fn follow(
                 Seen::Failed(error) => return Err(error.into()),
             },
             Some(outcomes) = outcomes.recv() => agent.probed(outcomes),
-            _ = signals.hangup.recv() => agent.objects_changed(source.read()),
+            _ = signals.hangup.recv() => agent.objects_changed(&mut source),
             () = until(agent.retry_at()) => agent.retry(),
             _ = mend.tick() => {
                 // A mend that still waits is as good as another.

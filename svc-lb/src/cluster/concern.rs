@@ -1,12 +1,10 @@
 //! Which Services a change of the objects concerns.
 
 use super::pods::Pods;
-use crate::source::{Name, Object, Objects, annotations, labels};
+use crate::source::{Difference, Name, Object, Objects, annotations, changed, labels};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    iter,
     sync::Arc,
 };
 
@@ -19,8 +17,9 @@ pub enum Concerned {
     EndpointsOf(BTreeSet<Arc<Name>>),
 }
 
-/// What may be another in the model if the objects `before` are followed by those `after`.
-pub fn concerned(before: &Objects, after: &Objects) -> Concerned {
+/// What may be another in the model after a change that led to these objects.
+pub fn concerned(difference: &Difference, objects: &Objects) -> Concerned {
+    let Difference { before, after } = difference;
     let has_changed = changed(&before.services, &after.services).next().is_some()
         || changed(&before.nodes, &after.nodes).next().is_some();
     let pods: Vec<_> = changed(&before.pods, &after.pods).collect();
@@ -40,7 +39,7 @@ pub fn concerned(before: &Objects, after: &Objects) -> Concerned {
         held.collect::<BTreeMap<_, _>>()
     };
     for pods in [of(before), of(after)] {
-        services.extend(selecting(after, &pods));
+        services.extend(selecting(objects, &pods));
     }
     Concerned::EndpointsOf(services)
 }
@@ -57,32 +56,4 @@ pub fn selecting(objects: &Objects, pods: &BTreeMap<Arc<Name>, Object<Pod>>) -> 
         selector.is_some_and(|selector| pods.labelled(&name.namespace, selector).next().is_some())
     };
     objects.services.iter().filter(selects).map(|(name, _)| Arc::clone(name)).collect()
-}
-
-/// The names of what is in only one of two sets of objects, or is not the same in both.
-fn changed<'a, T>(
-    before: &'a BTreeMap<Arc<Name>, Object<T>>,
-    after: &'a BTreeMap<Arc<Name>, Object<T>>,
-) -> impl Iterator<Item = &'a Arc<Name>> {
-    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
-    iter::from_fn(move || {
-        loop {
-            let (Some((old, one)), Some((new, other))) = (before.peek(), after.peek()) else {
-                return before.next().or_else(|| after.next()).map(|(name, _)| name);
-            };
-            if Arc::ptr_eq(&one.value, &other.value) && old == new {
-                before.next();
-                after.next();
-                continue;
-            }
-            return match old.cmp(new) {
-                Ordering::Less => before.next().map(|(name, _)| name),
-                Ordering::Greater => after.next().map(|(name, _)| name),
-                Ordering::Equal => {
-                    before.next();
-                    after.next().map(|(name, _)| name)
-                }
-            };
-        }
-    })
 }

@@ -26,7 +26,7 @@ pub struct Sources<'a> {
 
 /// What gives the endpoints of one Service.
 pub enum Source<'a> {
-    Slices(&'a [Arc<EndpointSlice>], Listing<'a>),
+    Slices(&'a [(Arc<Name>, Arc<EndpointSlice>)], Listing<'a>),
     Endpoints(&'a Endpoints, Listing<'a>),
     /// The Pods that a selector matches.
     Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),
@@ -79,7 +79,7 @@ impl Source<'_> {
     pub fn endpoints(&self, port: &RequestedPort<'_>) -> Vec<Endpoint> {
         Endpoint::merge(match self {
             Self::Slices(slices, listing) => {
-                slices.iter().flat_map(|slice| from_slice(slice, *listing, port)).collect()
+                slices.iter().flat_map(|(_, slice)| from_slice(slice, *listing, port)).collect()
             }
             Self::Endpoints(endpoints, listing) => from_endpoints(endpoints, *listing, port),
             Self::Pods(members, _) => members.iter().flat_map(|member| member.endpoints(port)).collect(),

@@ -86,6 +86,8 @@ pub struct Dataplane {
     state: Option<State>,
     /// Whether something did not fit in the last sync.
     refused: bool,
+    /// Of which something is still to be taken away.
+    unfinished: Option<Plan>,
     sweep: Sweep,
 }
 
@@ -106,6 +108,7 @@ impl Dataplane {
             cgroup: CgroupPrograms::new(&options.pin_dir),
             state: None,
             refused: false,
+            unfinished: None,
             sweep: Sweep::new(options.timeouts),
         })
     }
@@ -115,6 +118,7 @@ impl Dataplane {
     /// An error leaves the maps in a state in which every frontend has its old or its new list; the
     /// next call reads them and goes on from there.
     pub fn sync(&mut self, tables: &Tables) -> Result<SyncReport, MapError> {
+        self.finish()?;
         let now = Instant::now();
         let known = self.state.take();
         // What earlier syncs removed, perhaps not to the end, is not known here.
@@ -124,17 +128,20 @@ impl Dataplane {
             None => State::adopt(&self.maps.contents()?, self.maps.limits(), now),
         };
         let plan = state.plan(tables, now);
-        self.apply(state, plan, anew)
+        let report = self.apply(state, plan, anew)?;
+        self.finish()?;
+        Ok(report)
     }
 
     /// Brings the backends of some services to the tables, which differ in nothing else from those of the last
     /// [`Self::sync`]: it costs no more than these services. After one that failed, or that found something that
-    /// does not fit, all is written.
+    /// does not fit, all is written. The backends are in force then; [`Self::finish`] is to follow.
     pub fn sync_backends(
         &mut self,
         tables: &Tables,
         services: &BTreeSet<Arc<ServicePort>>,
     ) -> Result<SyncReport, MapError> {
+        self.finish()?;
         match self.state.take_if(|_| !self.refused) {
             Some(mut state) => {
                 let plan = state.plan_backends(tables, services, Instant::now());
@@ -144,16 +151,25 @@ impl Dataplane {
         }
     }
 
-    /// Writes a plan. If that fails, what the maps hold is not known any more.
+    /// Takes away what the last sync left of backends that are not wanted any more, once no program uses it: the
+    /// kernel takes some milliseconds to tell.
+    pub fn finish(&mut self) -> Result<(), MapError> {
+        let Some(plan) = self.unfinished.take() else { return Ok(()) };
+        plan.take_away(&mut &self.maps).inspect_err(|_| self.state = None)
+    }
+
+    /// Puts a plan in force. If that fails, what the maps hold is not known any more.
     fn apply(&mut self, state: State, plan: Plan, anew: bool) -> Result<SyncReport, MapError> {
-        plan.apply(&mut &self.maps)?;
+        plan.put_in_force(&mut &self.maps)?;
         self.state = Some(state);
         self.refused = !plan.refusals.is_empty();
-        Ok(SyncReport {
+        let report = SyncReport {
             writes: plan.writes(),
             udp_backends_gone: anew || plan.udp_backends_gone,
-            refusals: plan.refusals,
-        })
+            refusals: plan.refusals.clone(),
+        };
+        self.unfinished = Some(plan);
+        Ok(report)
     }
 
     /// What tells which sockets have lost their backend, for as long as it lives.

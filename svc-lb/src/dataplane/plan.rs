@@ -112,6 +112,12 @@ impl Plan {
 
     /// Writes everything, in the one right order.
     pub fn apply<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        self.put_in_force(sink)?;
+        self.take_away(sink)
+    }
+
+    /// Writes what decides for new connections from now on. [`Self::take_away`] is to follow.
+    pub fn put_in_force<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         let Self { new, gone, .. } = self;
         sink.set_names(&new.names)?;
         sink.put_backends(&new.backends)?;
@@ -123,7 +129,12 @@ impl Plan {
         sink.set_frontends(&new.addresses)?;
         sink.remove_frontends(&gone.addresses)?;
         sink.remove_frontends(&gone.frontends)?;
-        sink.set_backends(&gone.unlisted)?;
+        sink.set_backends(&gone.unlisted)
+    }
+
+    /// Takes away what nothing leads to any more, once no program uses it.
+    pub fn take_away<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        let gone = &self.gone;
         if !gone.services.is_empty() || !gone.source_ranges.is_empty() || !gone.backends.is_empty() {
             // Else a program might choose from an old list a backend whose generation is the new one:
             // its flow would never learn that the backend is removed. Or it might miss a range that the

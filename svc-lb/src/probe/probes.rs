@@ -5,7 +5,7 @@ use super::{
     watch::{Memory, Watch},
 };
 use crate::{
-    source::{Name, Object, Objects},
+    source::{Difference, Name, Object, Objects},
     state_dir::{StateDir, StateError},
 };
 use k8s_openapi::api::core::v1::Pod;
@@ -46,11 +46,15 @@ impl Probes {
         state.remove(READY)
     }
 
-    /// Probes the Pods of these objects and no others, and writes what is known into their Ready conditions.
-    pub fn follow(&mut self, objects: &mut Objects) {
+    /// Probes the Pods of these objects and no others, and writes what is known into their Ready conditions, also
+    /// of those in the difference to the objects before.
+    pub fn follow(&mut self, objects: &mut Objects, difference: &mut Difference) {
+        if difference.before.pods.is_empty() && difference.after.pods.is_empty() {
+            return;
+        }
         self.watch.follow(&objects.pods);
         self.runner.run(self.watch.jobs());
-        for (name, pod) in &mut objects.pods {
+        for (name, pod) in objects.pods.iter_mut().chain(&mut difference.after.pods) {
             self.settle(name, pod);
         }
         self.keep();

@@ -76,9 +76,12 @@ impl Watch {
         let mut before = mem::take(&mut self.pods);
         let mut memory = mem::take(&mut self.memory);
         for (name, object) in pods {
-            let pod = &object.value;
+            let before = before.remove(&**name);
+            // What was settled here is taken as its manifest has it.
+            let settled = before.as_ref().filter(|before| Arc::ptr_eq(&before.settled, &object.value));
+            let pod = &settled.map_or_else(|| Arc::clone(&object.value), |before| Arc::clone(&before.pod));
             let (Some(address), uid) = (address(pod), pod.metadata.uid.clone()) else { continue };
-            let before = before.remove(&**name).filter(|it| (&it.uid, it.address) == (&uid, address));
+            let before = before.filter(|it| (&it.uid, it.address) == (&uid, address));
             let remembered = memory.0.remove(&**name).filter(|it| (&it.uid, it.address) == (&uid, address));
             let mut requested = requested(pod, address);
             let is_terminating = pod.metadata.deletion_timestamp.is_some();

@@ -9,9 +9,15 @@ use super::{
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     io, mem,
+    num::NonZeroUsize,
+    panic::resume_unwind,
     path::Path,
     sync::Arc,
+    thread,
 };
+
+/// For how many documents threads are worth their start.
+const MANY: usize = 64;
 
 /// The state of one file.
 ///
@@ -39,24 +45,30 @@ struct Kept {
 }
 
 impl File {
+    /// The file, as it was named.
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
     /// A file that was never read.
     pub fn new(path: &Path) -> Self {
         Self { path: path.into(), documents: Vec::new(), kept: Vec::new(), unreadable: None }
     }
 
-    /// Takes over what the file holds now. A document whose text is as before is not parsed again.
-    pub fn update(&mut self, content: io::Result<Vec<u8>>) {
+    /// Takes over what the file holds now. A document whose text is as before is not parsed again. Returns the
+    /// documents that are gone, and those that are new.
+    pub fn update(&mut self, content: io::Result<Vec<u8>>) -> Exchange {
         match decode(content) {
             Ok(text) => self.update_text(&text),
             Err(problem) => {
                 self.kept = good(&self.path, &self.documents, mem::take(&mut self.kept));
-                self.documents.clear();
                 self.unreadable = Some(problem);
+                Exchange { gone: mem::take(&mut self.documents), new: Vec::new() }
             }
         }
     }
 
-    fn update_text(&mut self, text: &str) {
+    fn update_text(&mut self, text: &str) -> Exchange {
         let parts = split(text);
         let before = mem::take(&mut self.documents);
         // One text may be there several times, at several places.
@@ -64,15 +76,19 @@ impl File {
         for parsed in &before {
             known.entry(parsed.document.text()).or_default().push_back(parsed);
         }
-        let parsed = parts.iter().map(|part| {
-            let same = known.get_mut(part.text).and_then(VecDeque::pop_front);
-            let parsed = same.map_or_else(|| Arc::new(Parsed::new(part.text)), Arc::clone);
+        let same = parts.iter().map(|part| known.get_mut(part.text).and_then(VecDeque::pop_front).cloned());
+        let same: Vec<Option<Arc<Parsed>>> = same.collect();
+        let gone = known.into_values().flatten().cloned().collect();
+        let unknown = parts.iter().zip(&same).filter(|(_, same)| same.is_none()).map(|(part, _)| part.text);
+        let new = parse_all(&unknown.collect::<Vec<_>>());
+        let mut parsed = new.iter().cloned();
+        self.documents = same.into_iter().filter_map(|same| same.or_else(|| parsed.next())).collect();
+        for (part, parsed) in parts.iter().zip(&self.documents) {
             parsed.document.move_below(part.lines_before);
-            parsed
-        });
-        self.documents = parsed.collect();
+        }
         self.unreadable = None;
         self.kept = self.still_in_force(&before);
+        Exchange { gone, new }
     }
 
     /// Those of the objects before an update, in these documents or kept already, that stay in force after it.
@@ -105,9 +121,20 @@ impl File {
         self.kept.iter().map(|object| (&object.name, &object.value, &object.origin))
     }
 
+    /// Whether it gives nothing but what its present documents show.
+    pub fn is_plain(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Its documents, as it is about to go.
+    pub fn into_documents(self) -> Vec<Arc<Parsed>> {
+        self.documents
+    }
+
     /// What is wrong with the file and its documents.
     pub fn findings(&self) -> impl Iterator<Item = Finding> {
-        let in_documents = self.documents.iter().flat_map(|parsed| {
+        let in_documents = self.documents.iter().filter(|parsed| !parsed.problems.is_empty());
+        let in_documents = in_documents.flat_map(|parsed| {
             let lines_before = parsed.document.lines_before();
             let below = move |(position, problem): &(Position, Problem)| {
                 (position.below(lines_before), problem.clone())
@@ -119,8 +146,37 @@ impl File {
     }
 }
 
+/// Documents that left a file, and such that came into it.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// Those that are not there any more.
+    pub gone: Vec<Arc<Parsed>>,
+    /// Those that were not there before.
+    pub new: Vec<Arc<Parsed>>,
+}
+
+/// Parses documents, by turns on all processors where there are many.
+fn parse_all(texts: &[&str]) -> Vec<Arc<Parsed>> {
+    let parse = |texts: &[&str]| texts.iter().map(|text| Arc::new(Parsed::new(text))).collect::<Vec<_>>();
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    if texts.len() < MANY {
+        return parse(texts);
+    }
+    thread::scope(|scope| {
+        let shares: Vec<_> = texts.chunks(texts.len().div_ceil(threads)).collect();
+        let shares: Vec<_> = shares.into_iter().map(|texts| scope.spawn(move || parse(texts))).collect();
+        shares
+            .into_iter()
+            .flat_map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
+
 /// The good objects of documents.
-fn items<'a>(path: &'a Arc<Path>, documents: &'a [Arc<Parsed>]) -> impl Iterator<Item = (&'a Item, Origin)> {
+pub fn items<'a>(
+    path: &'a Arc<Path>,
+    documents: &'a [Arc<Parsed>],
+) -> impl Iterator<Item = (&'a Item, Origin)> {
     documents.iter().flat_map(move |parsed| {
         parsed.items.iter().map(move |item| {
             let origin = Origin {

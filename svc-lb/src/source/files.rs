@@ -1,9 +1,11 @@
 //! The files of `--services`: read, watched, and put together.
 
 use super::{
-    file::File,
+    difference::Difference,
+    file::{Exchange, File, items},
     finding::{Finding, Position, Problem},
-    objects::Objects,
+    objects::{Kind, Name, Objects},
+    parse::Parsed,
     signature::Signature,
     watch::Watch,
 };
@@ -11,7 +13,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     future::pending,
-    io,
+    io, mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -46,16 +48,24 @@ pub struct Reading {
     pub findings: Vec<Finding>,
     /// How long it took to read and parse the files.
     pub took: Duration,
+    /// Whether every object is there once, and none from before: then a document gives what it gives, whatever
+    /// the others do.
+    is_plain: bool,
 }
+
+/// The documents that left or came, with their files.
+type Documents = Vec<(Arc<Path>, Vec<Arc<Parsed>>)>;
 
 impl Reading {
     /// Puts together what files hold, in their order.
     fn take<'a>(&mut self, files: impl Iterator<Item = &'a File> + Clone) {
+        self.is_plain = files.clone().all(File::is_plain);
         for file in files.clone() {
             self.findings.extend(file.findings());
             for (item, origin) in file.items() {
                 let inserted = self.objects.insert(item.name.clone(), item.value.clone(), origin.clone());
                 if let Err(first) = inserted {
+                    self.is_plain = false;
                     let (first_file, first_line) = first.place();
                     self.findings.push(origin.finding(Problem::refusal(
                         "metadata.name",
@@ -70,7 +80,39 @@ impl Reading {
             // One that is also shown elsewhere by now is not missing.
             let _ = self.objects.insert(name.clone(), value.clone(), origin.clone());
         }
-        self.objects.sort_slices();
+    }
+
+    /// Takes the objects of documents out and others in. Returns what differs; `None`, and nothing is done, if an
+    /// object would be there twice.
+    fn exchange(&mut self, gone: &Documents, new: &Documents) -> Option<Difference> {
+        let identities = |documents: &Documents| {
+            let parsed = documents.iter().flat_map(|(_, parsed)| parsed);
+            let items = parsed.flat_map(|parsed| &parsed.items);
+            items.map(|item| (item.kind, Arc::clone(&item.name))).collect::<Vec<_>>()
+        };
+        let gone = identities(gone);
+        let leaving: HashSet<_> = gone.iter().collect();
+        let mut seen = HashSet::new();
+        let collides = |identity: &(Kind, Arc<Name>)| {
+            let is_taken = self.objects.contains(identity.0, &identity.1) && !leaving.contains(identity);
+            is_taken || !seen.insert(identity.clone())
+        };
+        if identities(new).iter().any(collides) {
+            return None;
+        }
+        let mut difference = Difference::default();
+        for (kind, name) in &gone {
+            if let Some((value, origin)) = self.objects.remove(*kind, name) {
+                // Each is there once.
+                let _ = difference.before.insert(Arc::clone(name), value, origin);
+            }
+        }
+        for (item, origin) in new.iter().flat_map(|(file, documents)| items(file, documents)) {
+            for objects in [&mut self.objects, &mut difference.after] {
+                let _ = objects.insert(Arc::clone(&item.name), item.value.clone(), origin.clone());
+            }
+        }
+        Some(difference)
     }
 }
 
@@ -93,15 +135,55 @@ impl FileSource {
     pub fn read(&mut self) -> Reading {
         let start = Instant::now();
         let mut reading = Reading::default();
-        let paths = self.follow(&mut reading.findings);
-        let present: HashSet<_> = paths.iter().collect();
-        self.files.retain(|path, _| present.contains(path));
-        for path in &paths {
-            self.update(path, &mut reading.findings);
-        }
-        reading.take(paths.iter().filter_map(|path| Some(&self.files.get(path)?.file)));
+        let (paths, ..) = self.update_all(&mut reading.findings);
+        reading.take(self.in_order(&paths));
         reading.took = start.elapsed();
         reading
+    }
+
+    /// The same, and brings the last reading up to date: it costs what has changed. Returns what differs.
+    pub fn refresh(&mut self, reading: &mut Reading) -> Difference {
+        let start = Instant::now();
+        reading.findings.clear();
+        let (paths, gone, new) = self.update_all(&mut reading.findings);
+        let is_plain = reading.is_plain && self.files.values().all(|known| known.file.is_plain());
+        let exchanged = if is_plain { reading.exchange(&gone, &new) } else { None };
+        let difference = if let Some(difference) = exchanged {
+            reading.findings.extend(self.in_order(&paths).flat_map(File::findings));
+            difference
+        } else {
+            let before = mem::take(&mut reading.objects);
+            reading.take(self.in_order(&paths));
+            Difference::between(&before, &reading.objects)
+        };
+        reading.took = start.elapsed();
+        difference
+    }
+
+    /// The files that have been read, in the order of these paths.
+    fn in_order<'a>(&'a self, paths: &'a [PathBuf]) -> impl Iterator<Item = &'a File> + Clone {
+        paths.iter().filter_map(|path| Some(&self.files.get(path)?.file))
+    }
+
+    /// Takes over what all files hold now. Returns their paths in their order, the documents that are gone and
+    /// those that are new.
+    fn update_all(&mut self, findings: &mut Vec<Finding>) -> (Vec<PathBuf>, Documents, Documents) {
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        let paths = self.follow(findings);
+        let present: HashSet<_> = paths.iter().collect();
+        let left = self.files.extract_if(|path, _| !present.contains(path));
+        gone.extend(left.map(|(_, known)| (Arc::clone(known.file.path()), known.file.into_documents())));
+        for path in &paths {
+            let exchange = self.update(path, findings);
+            let file =
+                || self.files.get(path).map_or_else(|| path.as_path().into(), |it| it.file.path().clone());
+            for (documents, all) in [(exchange.gone, &mut gone), (exchange.new, &mut new)] {
+                if !documents.is_empty() {
+                    all.push((file(), documents));
+                }
+            }
+        }
+        (paths, gone, new)
     }
 
     /// Waits until something changed on disk since the last [`read`](Self::read). The first call starts
@@ -171,11 +253,11 @@ impl FileSource {
     }
 
     /// Takes over what one file holds now.
-    fn update(&mut self, path: &Path, findings: &mut Vec<Finding>) {
+    fn update(&mut self, path: &Path, findings: &mut Vec<Finding>) -> Exchange {
         // It may change while it is read: then this is what it was before.
         let signature = path.metadata().ok().and_then(|it| Signature::of(&it, SystemTime::now()));
         if signature.is_some() && self.files.get(path).is_some_and(|known| known.signature == signature) {
-            return;
+            return Exchange::default();
         }
         let content = fs::read(path);
         let empty = content.as_ref().is_ok_and(Vec::is_empty);
@@ -183,22 +265,24 @@ impl FileSource {
             && self.files.contains_key(path)
             && watch.is_unsettled(path, empty)
         {
-            return;
+            return Exchange::default();
         }
         match content {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.files.remove(path);
+                let known = self.files.remove(path);
                 let mend = "mend the path, or create the file: it is read as soon as it is there";
                 findings.push(of_file(
                     path,
                     Problem::error("", "there is no such file", error.to_string(), mend),
                 ));
+                let gone = known.map(|known| known.file.into_documents()).unwrap_or_default();
+                Exchange { gone, new: Vec::new() }
             }
             content => {
                 let new = || Known { file: File::new(path), signature: None };
                 let known = self.files.entry(path.to_owned()).or_insert_with(new);
                 known.signature = signature.filter(|_| content.is_ok());
-                known.file.update(content);
+                known.file.update(content)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The Kubernetes objects that svc-lb reads, and where each was written down.
 
 use super::{
+    difference::changed,
     document::Document,
     finding::{Finding, Position, Problem},
     labels,
@@ -31,7 +32,7 @@ pub struct Objects {
     /// Node v1. Nodes have no namespace: it is empty.
     pub nodes: BTreeMap<Arc<Name>, Object<Node>>,
     /// The slices of each Service, by its name, in the order of their own.
-    slices: HashMap<Name, Vec<Arc<EndpointSlice>>>,
+    slices: HashMap<Name, Vec<(Arc<Name>, Arc<EndpointSlice>)>>,
 }
 
 /// What tells an object from the others of its kind.
@@ -167,18 +168,64 @@ pub(super) enum Value {
 
 impl Objects {
     /// The EndpointSlices of a Service that proxies look at, in the order of their names.
-    pub fn slices_of(&self, service: &Name) -> &[Arc<EndpointSlice>] {
+    pub fn slices_of(&self, service: &Name) -> &[(Arc<Name>, Arc<EndpointSlice>)] {
         self.slices.get(service).map_or(&[], Vec::as_slice)
     }
 
-    /// Sorts the slices by their Services: once all objects are there.
-    pub(super) fn sort_slices(&mut self) {
-        self.slices.clear();
-        for (name, slice) in &self.endpoint_slices {
-            if let Some(service) = labels::served_by(name, &slice.value) {
-                self.slices.entry(service).or_default().push(Arc::clone(&slice.value));
+    /// Whether there is an object of this kind and name.
+    pub(super) fn contains(&self, kind: Kind, name: &Name) -> bool {
+        match kind {
+            Kind::Service => self.services.contains_key(name),
+            Kind::EndpointSlice => self.endpoint_slices.contains_key(name),
+            Kind::Endpoints => self.endpoints.contains_key(name),
+            Kind::Pod => self.pods.contains_key(name),
+            Kind::Node => self.nodes.contains_key(name),
+        }
+    }
+
+    /// Takes over what others have that is not the same here too.
+    pub(super) fn take_unlike(&mut self, others: &Self, here: &Self) {
+        fn take<T: Clone>(
+            taken: &mut BTreeMap<Arc<Name>, Object<T>>,
+            others: &BTreeMap<Arc<Name>, Object<T>>,
+            here: &BTreeMap<Arc<Name>, Object<T>>,
+        ) {
+            let unlike = changed(others, here);
+            taken.extend(unlike.filter_map(|name| Some((Arc::clone(name), others.get(name)?.clone()))));
+        }
+        take(&mut self.services, &others.services, &here.services);
+        take(&mut self.endpoint_slices, &others.endpoint_slices, &here.endpoint_slices);
+        take(&mut self.endpoints, &others.endpoints, &here.endpoints);
+        take(&mut self.pods, &others.pods, &here.pods);
+        take(&mut self.nodes, &others.nodes, &here.nodes);
+    }
+
+    /// Takes an object out.
+    pub(super) fn remove(&mut self, kind: Kind, name: &Name) -> Option<(Value, Origin)> {
+        fn remove<T>(
+            objects: &mut BTreeMap<Arc<Name>, Object<T>>,
+            name: &Name,
+            value: fn(Arc<T>) -> Value,
+        ) -> Option<(Value, Origin)> {
+            objects.remove(name).map(|object| (value(object.value), object.origin))
+        }
+        let removed = match kind {
+            Kind::Service => remove(&mut self.services, name, Value::Service),
+            Kind::EndpointSlice => remove(&mut self.endpoint_slices, name, Value::EndpointSlice),
+            Kind::Endpoints => remove(&mut self.endpoints, name, Value::Endpoints),
+            Kind::Pod => remove(&mut self.pods, name, Value::Pod),
+            Kind::Node => remove(&mut self.nodes, name, Value::Node),
+        };
+        if let Some((Value::EndpointSlice(slice), _)) = &removed
+            && let Some(service) = labels::served_by(name, slice)
+            && let Some(slices) = self.slices.get_mut(&service)
+        {
+            slices.retain(|(other, _)| **other != *name);
+            if slices.is_empty() {
+                self.slices.remove(&service);
             }
         }
+        removed
     }
 
     /// Adds an object, unless there is one of this kind and name: then the one that is there stays, and
@@ -200,7 +247,15 @@ impl Objects {
         }
         match value {
             Value::Service(value) => insert(&mut self.services, name, value, origin),
-            Value::EndpointSlice(value) => insert(&mut self.endpoint_slices, name, value, origin),
+            Value::EndpointSlice(value) => {
+                insert(&mut self.endpoint_slices, Arc::clone(&name), Arc::clone(&value), origin)?;
+                if let Some(service) = labels::served_by(&name, &value) {
+                    let slices = self.slices.entry(service).or_default();
+                    let place = slices.partition_point(|(other, _)| *other < name);
+                    slices.insert(place, (name, value));
+                }
+                Ok(())
+            }
             Value::Endpoints(value) => insert(&mut self.endpoints, name, value, origin),
             Value::Pod(value) => insert(&mut self.pods, name, value, origin),
             Value::Node(value) => insert(&mut self.nodes, name, value, origin),
