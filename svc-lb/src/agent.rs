@@ -1,6 +1,7 @@
 //! The pipeline in motion: what the agent knows, what it made of it, and how that went.
 
 mod exhaustion;
+mod memory;
 mod pause;
 mod pipeline;
 mod report;
@@ -319,6 +320,9 @@ impl Agent {
         self.keep_neighbours();
         let parse = mem::take(&mut self.reading.took);
         self.sync(&renewed, Durations { parse, compile, ..Durations::default() });
+        if renewed == Renewed::All {
+            memory::give_back();
+        }
     }
 
     /// Brings the maps to the tables.

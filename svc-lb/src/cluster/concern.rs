@@ -1,7 +1,7 @@
 //! Which Services a change of the objects concerns.
 
 use super::pods::Pods;
-use crate::source::{Difference, Name, Object, Objects, annotations, changed, labels};
+use crate::source::{Difference, Name, Object, Objects, annotations, changed};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ pub fn concerned(difference: &Difference, objects: &Objects) -> Concerned {
     let mut services = BTreeSet::new();
     for name in changed(&before.endpoint_slices, &after.endpoint_slices) {
         let slices = [before, after].into_iter().filter_map(|objects| objects.endpoint_slices.get(name));
-        services.extend(slices.filter_map(|slice| labels::served_by(name, &slice.value)).map(Arc::new));
+        services.extend(slices.filter_map(|slice| slice.value.service_of(name)).map(Arc::new));
     }
     services.extend(changed(&before.endpoints, &after.endpoints).cloned());
     let of = |objects: &Objects| {

@@ -6,11 +6,11 @@ use super::{
     request::{Request, RequestedPort},
     weights,
 };
-use crate::source::{Family, Name, Object, Objects, Problem, Protocol, annotations, parse_address};
-use k8s_openapi::api::{
-    core::v1::{EndpointAddress, Endpoints, ObjectReference, Pod},
-    discovery::v1::EndpointSlice,
+use crate::source::{
+    EndpointSlice, Name, NamedSlice, Object, Objects, PodReference, Problem, Protocol, SlicePort,
+    annotations, interned, parse_address,
 };
+use k8s_openapi::api::core::v1::{EndpointAddress, Endpoints, ObjectReference, Pod};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -26,7 +26,7 @@ pub struct Sources<'a> {
 
 /// What gives the endpoints of one Service.
 pub enum Source<'a> {
-    Slices(&'a [(Arc<Name>, Arc<EndpointSlice>)], Listing<'a>),
+    Slices(&'a [NamedSlice], Listing<'a>),
     Endpoints(&'a Endpoints, Listing<'a>),
     /// The Pods that a selector matches.
     Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),
@@ -128,34 +128,28 @@ fn list(selector: &BTreeMap<String, String>) -> String {
 }
 
 /// The endpoints that a slice has for a port: those of the port of that name and protocol.
-fn from_slice(slice: &EndpointSlice, listing: Listing<'_>, port: &RequestedPort<'_>) -> Vec<Endpoint> {
-    // Slices of domain names (FQDN) are not for proxies.
-    let Some(family) = Family::from_name(&slice.address_type) else { return Vec::new() };
-    let ports = slice.ports.iter().flatten();
-    let mut numbers = ports
-        .filter(|slice_port| is_same(port, slice_port.name.as_deref(), slice_port.protocol.as_deref()))
-        .filter_map(|slice_port| number(slice_port.port?));
-    let Some(number) = numbers.next() else { return Vec::new() };
-    let weight = annotations::weight(slice).unwrap_or(weights::DEFAULT);
-    let endpoints = slice.endpoints.iter().flatten().filter_map(|endpoint| {
-        let address = parse_address(endpoint.addresses.first()?).filter(|it| Family::of(*it) == family)?;
-        let conditions = endpoint.conditions.as_ref();
-        let hints = endpoint.hints.as_ref();
-        let nodes = hints.and_then(|hints| hints.for_nodes.as_ref()).into_iter().flatten();
-        let zones = hints.and_then(|hints| hints.for_zones.as_ref()).into_iter().flatten();
-        Some(Endpoint {
-            address,
+fn from_slice<'a>(
+    slice: &'a EndpointSlice,
+    listing: Listing<'a>,
+    port: &RequestedPort<'_>,
+) -> impl Iterator<Item = Endpoint> + use<'a> {
+    let name = port.port.name.as_deref().unwrap_or_default();
+    let is_same = |it: &&SlicePort| (&*it.name, it.protocol) == (name, port.protocol);
+    let number = slice.ports.iter().find(is_same).map(|port| port.number);
+    let weight = slice.weight.unwrap_or(weights::DEFAULT);
+    number.into_iter().flat_map(move |number| {
+        slice.endpoints.iter().map(move |endpoint| Endpoint {
+            address: endpoint.address,
             port: number,
-            ready: conditions.and_then(|conditions| conditions.ready) != Some(false),
-            serving: conditions.and_then(|conditions| conditions.serving) != Some(false),
-            terminating: conditions.and_then(|conditions| conditions.terminating) == Some(true),
-            node: endpoint.node_name.clone(),
-            node_hints: nodes.map(|node| node.name.clone()).collect(),
-            zone_hints: zones.map(|zone| zone.name.clone()).collect(),
-            weight: listing.weight(endpoint.target_ref.as_ref()).unwrap_or(weight),
+            ready: endpoint.ready,
+            serving: endpoint.serving,
+            terminating: endpoint.terminating,
+            node: endpoint.node.clone(),
+            node_hints: endpoint.node_hints.clone(),
+            zone_hints: endpoint.zone_hints.clone(),
+            weight: listing.weight(endpoint.pod.as_deref()).unwrap_or(weight),
         })
-    });
-    endpoints.collect()
+    })
 }
 
 /// The endpoints that Endpoints have for a port.
@@ -176,10 +170,10 @@ fn from_endpoints(endpoints: &Endpoints, listing: Listing<'_>, port: &RequestedP
                     ready,
                     serving: ready,
                     terminating: false,
-                    node: address.node_name.clone(),
-                    node_hints: Vec::new(),
-                    zone_hints: Vec::new(),
-                    weight: listing.weight(address.target_ref.as_ref()).unwrap_or(weight),
+                    node: address.node_name.as_deref().map(interned),
+                    node_hints: Box::default(),
+                    zone_hints: Box::default(),
+                    weight: listing.weight(pod(address.target_ref.as_ref()).as_ref()).unwrap_or(weight),
                 })
             }));
         };
@@ -189,14 +183,21 @@ fn from_endpoints(endpoints: &Endpoints, listing: Listing<'_>, port: &RequestedP
     found
 }
 
+/// The Pod that a reference names, if it names one.
+fn pod(target: Option<&ObjectReference>) -> Option<PodReference> {
+    let target = target.filter(|target| target.kind.as_deref() == Some("Pod"))?;
+    let namespace = target.namespace.as_deref().filter(|name| !name.is_empty()).map(Box::from);
+    Some(PodReference { namespace, name: target.name.as_deref()?.into() })
+}
+
 impl Listing<'_> {
     /// The weight of an endpoint's Pod.
-    fn weight(self, target: Option<&ObjectReference>) -> Option<u8> {
-        weights::of_pod(self.objects, target, self.namespace)
+    fn weight(self, pod: Option<&PodReference>) -> Option<u8> {
+        weights::of_pod(self.objects, pod?, self.namespace)
     }
 }
 
-/// Whether a port of a slice or of Endpoints is that of the Service: by name and protocol.
+/// Whether a port of Endpoints is that of the Service: by name and protocol.
 fn is_same(port: &RequestedPort<'_>, name: Option<&str>, protocol: Option<&str>) -> bool {
     name.unwrap_or_default() == port.port.name.as_deref().unwrap_or_default()
         && Protocol::from_field(protocol) == Some(port.protocol)

@@ -2,7 +2,7 @@
 
 use crate::source::{Family, Name, Origin, Problem, Protocol};
 use ipnet::IpNet;
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use svc_lb_common::selection::Algorithm;
 
 /// The cluster at one moment.
@@ -159,11 +159,11 @@ pub struct Endpoint {
     /// Whether it is about to go.
     pub terminating: bool,
     /// The name of its Node, if that is known.
-    pub node: Option<String>,
+    pub node: Option<Arc<str>>,
     /// The names of the Nodes that should prefer it; empty: no hint.
-    pub node_hints: Vec<String>,
+    pub node_hints: Box<[Arc<str>]>,
     /// The zones whose Nodes should prefer it; empty: no hint.
-    pub zone_hints: Vec<String>,
+    pub zone_hints: Box<[Arc<str>]>,
     /// How many connections it gets where one of weight 1 gets one, from 1 to 100.
     pub weight: u8,
 }

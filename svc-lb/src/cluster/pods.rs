@@ -1,7 +1,7 @@
 //! Endpoints computed from Pods, as the EndpointSlice controller does.
 
 use super::{model::Endpoint, request::RequestedPort, weights};
-use crate::source::{Family, Name, Object, Protocol, annotations, labels, parse_address};
+use crate::source::{Family, Name, Object, Protocol, annotations, interned, labels, parse_address};
 use k8s_openapi::{
     api::core::v1::{Node, Pod, PodStatus, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -101,9 +101,9 @@ impl<'a> Pods<'a> {
             ready,
             serving,
             terminating,
-            node: node.map(str::to_owned),
-            node_hints: node_hint.map(str::to_owned).into_iter().collect(),
-            zone_hints: zone.map(|zone| (*zone).to_owned()).into_iter().collect(),
+            node: node.map(interned),
+            node_hints: node_hint.map(interned).into_iter().collect(),
+            zone_hints: zone.map(|zone| interned(zone)).into_iter().collect(),
             weight: annotations::weight(pod).unwrap_or(weights::DEFAULT),
         };
         Some(Member { pod, addresses, endpoint })

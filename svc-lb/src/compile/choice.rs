@@ -2,7 +2,7 @@
 
 use super::tables::{Lists, Weighted};
 use crate::cluster::Endpoint;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Where this node is, in the words of the endpoints' hints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,10 +52,10 @@ fn nearest<'a>(usable: Vec<&'a Endpoint>, place: Place<'_>) -> Vec<&'a Endpoint>
     if !usable.first().is_some_and(|it| it.ready) {
         return usable;
     }
-    let hinted_at = |hints: fn(&Endpoint) -> &[String], here: Option<&str>| {
+    let hinted_at = |hints: fn(&Endpoint) -> &[Arc<str>], here: Option<&str>| {
         let all_have_hints = usable.iter().all(|it| !hints(it).is_empty());
         let here = here.filter(|_| all_have_hints)?;
-        let near = usable.iter().filter(|it| hints(it).iter().any(|hint| hint == here));
+        let near = usable.iter().filter(|it| hints(it).iter().any(|hint| **hint == *here));
         Some(near.copied().collect::<Vec<_>>()).filter(|near| !near.is_empty())
     };
     let near = hinted_at(|it| &it.node_hints, Some(place.node));
@@ -85,15 +85,15 @@ mod tests {
             ready: true,
             serving: true,
             terminating: false,
-            node: Some("there".to_owned()),
-            node_hints: Vec::new(),
-            zone_hints: Vec::new(),
+            node: Some("there".into()),
+            node_hints: Box::default(),
+            zone_hints: Box::default(),
             weight: 1,
         }
     }
 
     fn here(endpoint: Endpoint) -> Endpoint {
-        Endpoint { node: Some("here".to_owned()), ..endpoint }
+        Endpoint { node: Some("here".into()), ..endpoint }
     }
 
     fn leaving(endpoint: Endpoint) -> Endpoint {
@@ -106,7 +106,7 @@ mod tests {
 
     /// With hints for nodes, then for zones, with a space between two.
     fn hinted(endpoint: Endpoint, nodes: &str, zones: &str) -> Endpoint {
-        let names = |names: &str| names.split_whitespace().map(str::to_owned).collect();
+        let names = |names: &str| names.split_whitespace().map(Into::into).collect();
         Endpoint { node_hints: names(nodes), zone_hints: names(zones), ..endpoint }
     }
 

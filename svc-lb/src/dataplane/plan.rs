@@ -111,6 +111,7 @@ impl Plan {
     }
 
     /// Writes everything, in the one right order.
+    #[cfg(test)]
     pub fn apply<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         self.put_in_force(sink)?;
         self.take_away(sink)

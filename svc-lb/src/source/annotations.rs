@@ -48,6 +48,11 @@ fn parse_weight(text: &str) -> Option<u8> {
     text.parse().ok().filter(|weight| digits && WEIGHTS.contains(weight))
 }
 
+/// Whether an annotation is one of svc-lb's.
+pub(super) fn is_ours(annotation: &str) -> bool {
+    annotation.starts_with(PREFIX)
+}
+
 /// Adds what is wrong with those of svc-lb's annotations that an object of some kind carries.
 pub(super) fn check(kind: &str, metadata: &ObjectMeta, problems: &mut Vec<Problem>) {
     for (annotation, value) in metadata.annotations.iter().flatten() {
@@ -58,7 +63,7 @@ pub(super) fn check(kind: &str, metadata: &ObjectMeta, problems: &mut Vec<Proble
         };
         if of_this_kind {
             problems.extend(wrong_value(annotation, value));
-        } else if annotation.starts_with(PREFIX) {
+        } else if is_ours(annotation) {
             problems.push(Problem::warning(
                 field(annotation),
                 format!("svc-lb knows no annotation {annotation} on a {kind}, so it has no effect"),

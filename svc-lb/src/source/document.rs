@@ -1,9 +1,11 @@
 //! One document of a YAML file: its text, and where its values stand in it.
 
 use super::finding::Position;
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use saphyr_parser::{Event, Parser};
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hasher},
     mem,
     sync::{
         OnceLock,
@@ -15,7 +17,9 @@ use std::{
 /// which is when something is wrong with the document.
 #[derive(Debug)]
 pub struct Document {
-    text: Box<str>,
+    /// By LZ4, as manifests are long and nobody asks for most of them again.
+    compressed: Box<[u8]>,
+    digest: Digest,
     /// How many lines of the file come before it. It moves when one above it changes, and all that was found
     /// in it moves with it.
     lines_before: AtomicUsize,
@@ -25,12 +29,23 @@ pub struct Document {
 impl Document {
     /// From the text, as [`split`] gives it.
     pub fn new(text: &str) -> Self {
-        Self { text: text.into(), lines_before: AtomicUsize::new(0), positions: OnceLock::new() }
+        Self {
+            compressed: compress_prepend_size(text.as_bytes()).into(),
+            digest: Digest::of(text),
+            lines_before: AtomicUsize::new(0),
+            positions: OnceLock::new(),
+        }
     }
 
-    /// The text.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// What tells its text from others.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn text(&self) -> String {
+        // What was compressed here is whole, and text.
+        let bytes = decompress_size_prepended(&self.compressed).unwrap_or_default();
+        String::from_utf8(bytes).unwrap_or_default()
     }
 
     /// How many lines of the file come before it.
@@ -46,7 +61,7 @@ impl Document {
     /// Where the value at a path such as `spec.ports[1].port` stands in the text: a scalar's own place,
     /// for a mapping or a list the place of its key. If the path is not there, its nearest ancestor's.
     pub fn position(&self, path: &str) -> Position {
-        let positions = self.positions.get_or_init(|| positions(&self.text));
+        let positions = self.positions.get_or_init(|| positions(&self.text()));
         let mut path = path;
         loop {
             if let Some(position) = positions.get(path) {
@@ -56,6 +71,19 @@ impl Document {
             path = &path[..end];
         }
         positions.get("").copied().unwrap_or(Position::START)
+    }
+}
+
+/// What tells a text from others: its length and a hash of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(usize, u64);
+
+impl Digest {
+    /// Of a text.
+    pub fn of(text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(text.as_bytes());
+        Self(text.len(), hasher.finish())
     }
 }
 

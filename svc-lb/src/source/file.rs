@@ -1,7 +1,7 @@
 //! One file of manifests: what it holds now, and what of its last good state stays in force.
 
 use super::{
-    document::split,
+    document::{Digest, split},
     finding::{Finding, Position, Problem},
     objects::{Kind, Name, Origin, Value},
     parse::{Item, Parsed},
@@ -72,11 +72,13 @@ impl File {
         let parts = split(text);
         let before = mem::take(&mut self.documents);
         // One text may be there several times, at several places.
-        let mut known: HashMap<&str, VecDeque<&Arc<Parsed>>> = HashMap::new();
+        let mut known: HashMap<Digest, VecDeque<&Arc<Parsed>>> = HashMap::new();
         for parsed in &before {
-            known.entry(parsed.document.text()).or_default().push_back(parsed);
+            known.entry(parsed.document.digest()).or_default().push_back(parsed);
         }
-        let same = parts.iter().map(|part| known.get_mut(part.text).and_then(VecDeque::pop_front).cloned());
+        let same = parts
+            .iter()
+            .map(|part| known.get_mut(&Digest::of(part.text)).and_then(VecDeque::pop_front).cloned());
         let same: Vec<Option<Arc<Parsed>>> = same.collect();
         let gone = known.into_values().flatten().cloned().collect();
         let unknown = parts.iter().zip(&same).filter(|(_, same)| same.is_none()).map(|(part, _)| part.text);
@@ -213,7 +215,10 @@ fn decode(content: io::Result<Vec<u8>>) -> Result<String, (Position, Problem)> {
             Position { line: good.matches('\n').count() + 1, column: last_line.chars().count() + 1 };
         (position, Problem::error("", "the file is not text", "this byte is no UTF-8", "save it as UTF-8"))
     })?;
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Labels with a meaning of their own.
 
-use super::objects::Name;
 use k8s_openapi::{
     Metadata,
     api::{core::v1::Node, discovery::v1::EndpointSlice},
@@ -24,10 +23,10 @@ pub fn has(object: &impl Metadata<Ty = ObjectMeta>, label: &str) -> bool {
     object.metadata().labels.as_ref().is_some_and(|labels| labels.contains_key(label))
 }
 
-/// The Service whose proxies look at a slice of this name.
-pub fn served_by(name: &Name, slice: &EndpointSlice) -> Option<Name> {
+/// The name of the Service whose proxies look at a slice.
+pub fn served_by(slice: &EndpointSlice) -> Option<&str> {
     let labels = slice.metadata.labels.as_ref().filter(|labels| !labels.contains_key(HEADLESS))?;
-    Some(Name { namespace: name.namespace.clone(), name: labels.get(SERVICE_NAME)?.clone() })
+    labels.get(SERVICE_NAME).map(String::as_str)
 }
 
 /// The zone that a Node is in.

@@ -4,12 +4,9 @@ use super::{
     difference::changed,
     document::Document,
     finding::{Finding, Position, Problem},
-    labels,
+    slice::EndpointSlice,
 };
-use k8s_openapi::api::{
-    core::v1::{Endpoints, Node, Pod, Service},
-    discovery::v1::EndpointSlice,
-};
+use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
@@ -32,8 +29,11 @@ pub struct Objects {
     /// Node v1. Nodes have no namespace: it is empty.
     pub nodes: BTreeMap<Arc<Name>, Object<Node>>,
     /// The slices of each Service, by its name, in the order of their own.
-    slices: HashMap<Name, Vec<(Arc<Name>, Arc<EndpointSlice>)>>,
+    slices: HashMap<Name, Vec<NamedSlice>>,
 }
+
+/// An EndpointSlice and its name.
+pub type NamedSlice = (Arc<Name>, Arc<EndpointSlice>);
 
 /// What tells an object from the others of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -168,7 +168,7 @@ pub(super) enum Value {
 
 impl Objects {
     /// The EndpointSlices of a Service that proxies look at, in the order of their names.
-    pub fn slices_of(&self, service: &Name) -> &[(Arc<Name>, Arc<EndpointSlice>)] {
+    pub fn slices_of(&self, service: &Name) -> &[NamedSlice] {
         self.slices.get(service).map_or(&[], Vec::as_slice)
     }
 
@@ -217,7 +217,7 @@ impl Objects {
             Kind::Node => remove(&mut self.nodes, name, Value::Node),
         };
         if let Some((Value::EndpointSlice(slice), _)) = &removed
-            && let Some(service) = labels::served_by(name, slice)
+            && let Some(service) = slice.service_of(name)
             && let Some(slices) = self.slices.get_mut(&service)
         {
             slices.retain(|(other, _)| **other != *name);
@@ -249,7 +249,7 @@ impl Objects {
             Value::Service(value) => insert(&mut self.services, name, value, origin),
             Value::EndpointSlice(value) => {
                 insert(&mut self.endpoint_slices, Arc::clone(&name), Arc::clone(&value), origin)?;
-                if let Some(service) = labels::served_by(&name, &value) {
+                if let Some(service) = value.service_of(&name) {
                     let slices = self.slices.entry(service).or_default();
                     let place = slices.partition_point(|(other, _)| *other < name);
                     slices.insert(place, (name, value));

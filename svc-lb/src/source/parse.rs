@@ -9,10 +9,12 @@ use super::{
     field_names::{Step, resembling},
     finding::{Position, Problem},
     objects::{Kind, Name, Value},
+    slice::EndpointSlice,
+    slim::{slim_pod, slim_service},
     unserved::unserved,
     validate::{Validate, is_dns_label, is_dns_name, validate_metadata},
 };
-use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{Metadata, api::discovery::v1 as api, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_yaml::Value as Yaml;
@@ -144,17 +146,22 @@ impl Parsed {
     fn read_object(&mut self, kind: Kind, name: Arc<Name>, yaml: Yaml, prefix: &str) {
         let mut problems = Vec::new();
         let value = match kind {
-            Kind::Service => typed(kind, yaml, &mut problems).map(|service| {
+            Kind::Service => typed(kind, yaml, &mut problems).map(|mut service| {
                 problems.extend(unserved(&service));
+                slim_service(&mut service);
                 Value::Service(Arc::new(service))
             }),
             Kind::EndpointSlice => {
-                typed(kind, yaml, &mut problems).map(|slice| Value::EndpointSlice(Arc::new(slice)))
+                let slice = typed::<api::EndpointSlice>(kind, yaml, &mut problems);
+                slice.map(|slice| Value::EndpointSlice(Arc::new(EndpointSlice::from(&slice))))
             }
             Kind::Endpoints => {
                 typed(kind, yaml, &mut problems).map(|endpoints| Value::Endpoints(Arc::new(endpoints)))
             }
-            Kind::Pod => typed(kind, yaml, &mut problems).map(|pod| Value::Pod(Arc::new(pod))),
+            Kind::Pod => typed(kind, yaml, &mut problems).map(|mut pod| {
+                slim_pod(&mut pod);
+                Value::Pod(Arc::new(pod))
+            }),
             Kind::Node => typed(kind, yaml, &mut problems).map(|node| Value::Node(Arc::new(node))),
         };
         match value {

@@ -1,0 +1,116 @@
+//! What svc-lb keeps of an EndpointSlice: there may be a hundred thousand endpoints, and the API's own types take
+//! half a kilobyte for each.
+
+use super::{
+    annotations, family::Family, interned::interned, labels, objects::Name, parse_address, protocol::Protocol,
+};
+use k8s_openapi::api::discovery::v1 as api;
+use std::{net::IpAddr, sync::Arc};
+
+/// An EndpointSlice discovery.k8s.io/v1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// The name of the Service whose proxies look at it, which is in its own namespace.
+    pub service: Option<Box<str>>,
+    /// The weight of its endpoints.
+    pub weight: Option<u8>,
+    /// `ports`: those that have a number, of protocols that are served.
+    pub ports: Box<[SlicePort]>,
+    /// `endpoints`: those with an address of its family, by which proxies go.
+    pub endpoints: Box<[SliceEndpoint]>,
+}
+
+/// A port of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// `name`, empty for none.
+    pub name: Box<str>,
+    /// `protocol`.
+    pub protocol: Protocol,
+    /// `port`, not 0.
+    pub number: u16,
+}
+
+/// An endpoint of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceEndpoint {
+    /// The first of its `addresses`: all lead to the same.
+    pub address: IpAddr,
+    /// `conditions.ready`; true if it is left out.
+    pub ready: bool,
+    /// `conditions.serving`; true if it is left out.
+    pub serving: bool,
+    /// `conditions.terminating`.
+    pub terminating: bool,
+    /// `nodeName`.
+    pub node: Option<Arc<str>>,
+    /// `hints.forNodes[].name`.
+    pub node_hints: Box<[Arc<str>]>,
+    /// `hints.forZones[].name`.
+    pub zone_hints: Box<[Arc<str>]>,
+    /// The Pod that `targetRef` names.
+    pub pod: Option<Box<PodReference>>,
+}
+
+/// A reference to a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodReference {
+    /// `namespace`; `None`: that of who refers to it.
+    pub namespace: Option<Box<str>>,
+    /// `name`.
+    pub name: Box<str>,
+}
+
+impl From<&api::EndpointSlice> for EndpointSlice {
+    fn from(slice: &api::EndpointSlice) -> Self {
+        // Slices of domain names (FQDN) are not for proxies.
+        let family = Family::from_name(&slice.address_type);
+        let namespace = slice.metadata.namespace.as_deref();
+        let endpoints = slice.endpoints.iter().flatten().filter_map(|it| endpoint(it, family?, namespace));
+        Self {
+            service: labels::served_by(slice).map(Box::from),
+            weight: annotations::weight(slice),
+            ports: slice.ports.iter().flatten().filter_map(port).collect(),
+            endpoints: endpoints.collect(),
+        }
+    }
+}
+
+impl EndpointSlice {
+    /// The Service whose proxies look at it, where this is its own name.
+    pub fn service_of(&self, name: &Name) -> Option<Name> {
+        Some(Name { namespace: name.namespace.clone(), name: self.service.as_deref()?.to_owned() })
+    }
+}
+
+fn port(port: &api::EndpointPort) -> Option<SlicePort> {
+    Some(SlicePort {
+        name: port.name.as_deref().unwrap_or_default().into(),
+        protocol: Protocol::from_field(port.protocol.as_deref())?,
+        number: u16::try_from(port.port?).ok().filter(|number| *number != 0)?,
+    })
+}
+
+fn endpoint(endpoint: &api::Endpoint, family: Family, own: Option<&str>) -> Option<SliceEndpoint> {
+    let address = parse_address(endpoint.addresses.first()?).filter(|it| Family::of(*it) == family)?;
+    let conditions = endpoint.conditions.as_ref();
+    let hints = endpoint.hints.as_ref();
+    let nodes = hints.and_then(|hints| hints.for_nodes.as_ref()).into_iter().flatten();
+    let zones = hints.and_then(|hints| hints.for_zones.as_ref()).into_iter().flatten();
+    let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
+    let pod = target.and_then(|target| {
+        let others = target.namespace.as_deref().filter(|name| !name.is_empty() && Some(*name) != own);
+        let namespace = others.map(Box::from);
+        Some(Box::new(PodReference { namespace, name: target.name.as_deref()?.into() }))
+    });
+    Some(SliceEndpoint {
+        address,
+        ready: conditions.and_then(|conditions| conditions.ready) != Some(false),
+        serving: conditions.and_then(|conditions| conditions.serving) != Some(false),
+        terminating: conditions.and_then(|conditions| conditions.terminating) == Some(true),
+        node: endpoint.node_name.as_deref().map(interned),
+        node_hints: nodes.map(|node| interned(&node.name)).collect(),
+        zone_hints: zones.map(|zone| interned(&zone.name)).collect(),
+        pod,
+    })
+}
