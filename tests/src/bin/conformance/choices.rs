@@ -136,7 +136,7 @@ impl Choice {
         let compiled = compile(&joined.cluster, &Facts::default(), &options);
         let service = compiled.tables.services.values().next();
         let service =
-            service.with_context(|| format!("the Service is not served: {:?}", compiled.findings))?;
+            service.with_context(|| format!("the Service is not served: {:?}", compiled.findings()))?;
         ensure!(compiled.tables.services.len() == 1, "more than one Service port");
 
         let is_external = |kind: FrontendKind| kind != FrontendKind::ClusterIp;

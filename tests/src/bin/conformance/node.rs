@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use svc_lb::{
-    cluster::{Allocations, Ranges, join},
+    cluster::{Allocations, Ranges, Service, join},
     compile::{self, Protocol, compile, node_addresses, reach},
     dataplane::{Dataplane, Options},
-    node::{DEFAULT_POD_INTERFACES, Facts, Interface, Machine, Roles, Watcher},
+    node::{Backends, DEFAULT_POD_INTERFACES, Facts, Interface, Machine, Roles, Watcher},
     options::XdpMode,
     source::{Severity, read_text},
 };
@@ -82,9 +82,12 @@ impl Node<'_> {
             cluster_cidrs: case.node.pod_cidr.into_iter().collect(),
         };
         let roles = Roles::new(&[], &DEFAULT_POD_INTERFACES.map(str::to_owned))?;
-        let facts = roles.assign(&machine()?, &reach(&joined.cluster, &options));
+        let machine = machine()?;
+        let endpoints = joined.cluster.services.iter().flat_map(Service::addresses);
+        let backends = Backends::new(&machine, endpoints);
+        let facts = roles.assign(&machine, &reach(&joined.cluster, &options), &backends);
         let compiled = compile(&joined.cluster, &facts, &options);
-        let findings = reading.findings.into_iter().chain(joined.findings).chain(compiled.findings);
+        let findings = reading.findings.into_iter().chain(joined.findings()).chain(compiled.findings());
         let errors = findings.filter(|finding| finding.severity == Severity::Error);
 
         let report = self.dataplane.sync(&compiled.tables)?;
