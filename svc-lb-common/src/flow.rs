@@ -190,8 +190,8 @@ impl State {
     pub const RST_FORWARD: u32 = 1 << 4;
     /// TCP, SCTP: the backend sent RST, and nothing since.
     pub const RST_REPLY: u32 = 1 << 5;
-    /// TCP: the backend sent FIN before the client did. It is the backend then that remembers the connection
-    /// for a while (TIME-WAIT, RFC 9293), and may not take another one with the same addresses and ports.
+    /// TCP, SCTP: the backend sent FIN before the client did. It is the backend then that remembers a TCP
+    /// connection for a while (TIME-WAIT, RFC 9293), and may not take another one with its addresses and ports.
     pub const BACKEND_WAITS: u32 = 1 << 6;
 
     /// Whether a bit is set.
@@ -239,7 +239,9 @@ impl State {
     /// Whether the flow gives up the port that its backend knows it by, for a new flow that needs it so much.
     #[inline(always)]
     pub const fn yields_port(self, protocol: u16, need: Need) -> bool {
-        let remembered = self.has(Self::BACKEND_WAITS) && !self.has(Self::RST_FORWARD | Self::RST_REPLY);
+        let remembered = protocol == TCP
+            && self.has(Self::BACKEND_WAITS)
+            && !self.has(Self::RST_FORWARD | Self::RST_REPLY);
         match need {
             Need::OneOfMany => self.is_closed() && !remembered,
             Need::OneOfFew => self.is_closed(),

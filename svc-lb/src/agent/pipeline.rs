@@ -5,7 +5,7 @@ mod tests;
 
 use super::Options;
 use crate::{
-    cluster::{Allocations, Changed, Concerned, Joined, join},
+    cluster::{Allocations, Changed, Concerned, Joined, Service, join},
     compile::{Compiled, ServicePort, compile, reach},
     node::{Backends, Facts, Machine, Neighbour, Reach, wanted_neighbours},
     source::{Objects, Origin, Problem},
@@ -71,7 +71,7 @@ impl Pipeline {
         self.compiled = Compiled::default();
         self.joined = join(objects, &options.ranges, &allocations);
         self.reach = reach(&self.joined.cluster, &options.compile);
-        let endpoints = self.joined.cluster.services.iter().flat_map(|service| service.addresses());
+        let endpoints = self.joined.cluster.services.iter().flat_map(Service::addresses);
         self.backends = Backends::new(machine, endpoints);
         self.facts = options.roles.assign(machine, &self.reach, &self.backends);
         self.compiled = compile(&self.joined.cluster, &self.facts, &options.compile);

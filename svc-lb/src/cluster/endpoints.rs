@@ -7,8 +7,8 @@ use super::{
     weights,
 };
 use crate::source::{
-    EndpointSlice, Name, Object, Objects, PodReference, Problem, Protocol, SlicePort, annotations, interned,
-    parse_address,
+    EndpointSlice, Name, NamedSlice, Object, Objects, PodReference, Problem, Protocol, SlicePort,
+    annotations, interned, parse_address,
 };
 use k8s_openapi::api::core::v1::{EndpointAddress, Endpoints, ObjectReference, Pod};
 use std::{
@@ -26,7 +26,7 @@ pub struct Sources<'a> {
 
 /// What gives the endpoints of one Service.
 pub enum Source<'a> {
-    Slices(&'a [(Arc<Name>, Arc<EndpointSlice>)], Listing<'a>),
+    Slices(&'a [NamedSlice], Listing<'a>),
     Endpoints(&'a Endpoints, Listing<'a>),
     /// The Pods that a selector matches.
     Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),

@@ -39,6 +39,6 @@ pub use family::Family;
 pub use files::{FileSource, Reading, read_text};
 pub use finding::{Finding, Position, Problem, Severity};
 pub use interned::interned;
-pub use objects::{Name, Object, Objects, Origin, Remark};
+pub use objects::{Name, NamedSlice, Object, Objects, Origin, Remark};
 pub use protocol::Protocol;
 pub use slice::{EndpointSlice, PodReference, SliceEndpoint, SlicePort};

@@ -29,8 +29,11 @@ pub struct Objects {
     /// Node v1. Nodes have no namespace: it is empty.
     pub nodes: BTreeMap<Arc<Name>, Object<Node>>,
     /// The slices of each Service, by its name, in the order of their own.
-    slices: HashMap<Name, Vec<(Arc<Name>, Arc<EndpointSlice>)>>,
+    slices: HashMap<Name, Vec<NamedSlice>>,
 }
+
+/// An EndpointSlice and its name.
+pub type NamedSlice = (Arc<Name>, Arc<EndpointSlice>);
 
 /// What tells an object from the others of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,7 +168,7 @@ pub(super) enum Value {
 
 impl Objects {
     /// The EndpointSlices of a Service that proxies look at, in the order of their names.
-    pub fn slices_of(&self, service: &Name) -> &[(Arc<Name>, Arc<EndpointSlice>)] {
+    pub fn slices_of(&self, service: &Name) -> &[NamedSlice] {
         self.slices.get(service).map_or(&[], Vec::as_slice)
     }
 

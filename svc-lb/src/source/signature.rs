@@ -49,7 +49,7 @@ mod tests {
         assert!(rested.is_some());
         assert_eq!(signature(later), rested);
         let file = File::options().write(true).open(&path).expect("a file");
-        file.set_modified(SystemTime::now() - Duration::from_secs(60)).expect("a time");
+        file.set_modified(SystemTime::now() - Duration::from_mins(1)).expect("a time");
         assert_ne!(signature(later), rested);
         assert_eq!(Signature::of(&directory.path().metadata().expect("a directory"), later), None);
     }

@@ -1,7 +1,10 @@
 //! Connections, associations and exchanges: who speaks to whom under which addresses, and what was seen of them.
 
 use super::{
-    datagram::{Signal, protocol::UDP},
+    datagram::{
+        Signal,
+        protocol::{TCP, UDP},
+    },
     services::Chosen,
 };
 use std::{
@@ -96,6 +99,8 @@ pub struct Progress {
     pub established: bool,
     /// Who has finished: client, backend.
     pub finished: [bool; 2],
+    /// The backend was the first to finish, so that over TCP it is the one that remembers the connection.
+    pub backend_was_first: bool,
     /// Who has reset it, and sent nothing since.
     pub reset: [bool; 2],
 }
@@ -110,6 +115,7 @@ impl Progress {
         }
         let side = direction as usize;
         self.reset[side] = signal.resets;
+        self.backend_was_first |= direction == Direction::Reply && signal.finishes && !self.finished[0];
         self.finished[side] |= signal.finishes;
         self
     }
@@ -117,6 +123,11 @@ impl Progress {
     /// Whether nothing more is to come, so that a SYN is for a new connection.
     pub fn is_closed(self) -> bool {
         self.reset.contains(&true) || self.finished == [true; 2]
+    }
+
+    /// Whether its backend may still remember it when it is closed.
+    pub fn is_remembered(self, protocol: u8) -> bool {
+        protocol == TCP && self.backend_was_first && !self.reset.contains(&true)
     }
 
     /// Whether it may be given up for another one, where there is no free port.

@@ -164,7 +164,8 @@ impl Model {
     }
 
     /// The source ports that a new connection may get: the client's own where that is possible, else any that is free;
-    /// where there is none, that of a handshake that nobody finished.
+    /// where there is none, that of a connection that only the backend remembers, and at last that of a handshake that
+    /// nobody finished.
     fn ports(
         &self,
         key: &Key,
@@ -180,19 +181,20 @@ impl Model {
             let reply = Key { hook: reply_hook, protocol: key.protocol, source: backend, destination };
             self.connections.find(&reply).map(|(id, _)| self.connections.get(id).progress)
         };
-        let is_free = |port: u16| holder(port).is_none_or(Progress::is_closed);
-        let may_be_given_up = |port: u16| holder(port).is_none_or(|it| it.is_dispensable(key.protocol));
-        if own_is_possible && is_free(own) {
-            return [own].into();
+        let protocol = key.protocol;
+        let is_free = |it: Progress| it.is_closed() && !it.is_remembered(protocol);
+        let may_be_given_up = |it: Progress| it.is_closed() || it.is_dispensable(protocol);
+        let better_first: [&dyn Fn(Progress) -> bool; 3] = [&is_free, &Progress::is_closed, &may_be_given_up];
+        for suits in better_first {
+            if own_is_possible && holder(own).is_none_or(suits) {
+                return [own].into();
+            }
+            let ports: BTreeSet<u16> = SOURCE_PORTS.filter(|port| holder(*port).is_none_or(suits)).collect();
+            if !ports.is_empty() {
+                return ports;
+            }
         }
-        let free: BTreeSet<u16> = SOURCE_PORTS.filter(|port| is_free(*port)).collect();
-        if !free.is_empty() {
-            return free;
-        }
-        if own_is_possible && may_be_given_up(own) {
-            return [own].into();
-        }
-        SOURCE_PORTS.filter(|port| may_be_given_up(*port)).collect()
+        BTreeSet::new()
     }
 }
 

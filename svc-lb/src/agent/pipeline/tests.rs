@@ -38,7 +38,7 @@ fn document(index: usize, form: usize) -> String {
         }
         1 | 2 => {
             let service = (number + form / 8) % 5;
-            let ready = form % 2 == 0;
+            let ready = form.is_multiple_of(2);
             let protocol = ["TCP", "UDP"][form / 4 % 2];
             let node = form / 2 % 3;
             // Now and then there are two of one name.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use svc_lb::{
-    cluster::{Allocations, Ranges, join},
+    cluster::{Allocations, Ranges, Service, join},
     compile::{self, Protocol, compile, node_addresses, reach},
     dataplane::{Dataplane, Options},
     node::{Backends, DEFAULT_POD_INTERFACES, Facts, Interface, Machine, Roles, Watcher},
@@ -83,7 +83,7 @@ impl Node<'_> {
         };
         let roles = Roles::new(&[], &DEFAULT_POD_INTERFACES.map(str::to_owned))?;
         let machine = machine()?;
-        let endpoints = joined.cluster.services.iter().flat_map(|service| service.addresses());
+        let endpoints = joined.cluster.services.iter().flat_map(Service::addresses);
         let backends = Backends::new(&machine, endpoints);
         let facts = roles.assign(&machine, &reach(&joined.cluster, &options), &backends);
         let compiled = compile(&joined.cluster, &facts, &options);
