@@ -18,7 +18,7 @@ use crate::{
         remove_neighbours, restore_sysctls,
     },
     probe::{Outcome, Probes},
-    source::{FileSource, Reading},
+    source::{Difference, FileSource, Reading},
     state_dir::{StateDir, StateError},
     status::{self, Counts, Status},
 };
@@ -173,7 +173,17 @@ impl Agent {
 
     /// The manifests changed.
     pub fn objects_changed(&mut self, source: &mut FileSource) {
-        let mut difference = source.refresh(&mut self.reading);
+        let difference = source.refresh(&mut self.reading);
+        self.differ(difference);
+    }
+
+    /// The manifests were read for the first time.
+    pub fn begin(&mut self, (reading, difference): (Reading, Difference)) {
+        self.reading = reading;
+        self.differ(difference);
+    }
+
+    fn differ(&mut self, mut difference: Difference) {
         if let Some(probes) = &mut self.tools.probes {
             probes.follow(&mut self.reading.objects, &mut difference);
         }

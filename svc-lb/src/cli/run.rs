@@ -26,8 +26,10 @@ use std::{
     collections::BTreeSet,
     fs, future,
     io::{self, IsTerminal, Write},
+    panic,
     path::PathBuf,
     process::ExitCode,
+    thread,
     time::Duration,
 };
 use tokio::{
@@ -83,15 +85,19 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     }
 
     let cgroup = cgroup(&flags.sockets)?;
-    let mut dataplane = Dataplane::open(&dataplane_options(flags))?;
+    let mut source = FileSource::new(flags.services.clone());
+    // The first call starts to watch: what is read now and changes later is noticed.
+    source.changed().await;
+    let (first, dataplane) = meanwhile(|| source.read_first(), || Dataplane::open(&dataplane_options(flags)));
+    let mut dataplane = dataplane?;
     let neighbours = Keeper::start()?;
     let sockets = Closer::start(dataplane.lost_sockets())?;
     let (probes, outcomes) = probes(flags.services_options.probe, &state)?;
     let health_checks = HealthChecks::new(health.clone());
     let tools =
         Tools { state, sysctls, neighbours, sockets, dataplane, probes, health, health_checks, metrics };
-    let agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
-    let source = FileSource::new(flags.services.clone());
+    let mut agent = Agent::new(agent_options(flags, roles, cgroup)?, tools, watcher.machine().clone())?;
+    agent.begin(first);
     let agent = follow(agent, source, watcher, outcomes, scrapes, signals).await?;
     info!("asked to stop");
     if let Err(error) = sd_notify::notify(&[NotifyState::Stopping]) {
@@ -103,6 +109,15 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Does two things at once that take long: the kernel verifies the programs while the manifests are parsed.
+fn meanwhile<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (one.join().unwrap_or_else(|panic| panic::resume_unwind(panic)), other)
+    })
+}
+
 /// Serves: every event is one step of the agent. Returns when asked to stop.
 async fn follow(
     mut agent: Agent,
@@ -112,9 +127,6 @@ async fn follow(
     mut scrapes: Scrapes,
     mut signals: Signals,
 ) -> anyhow::Result<Agent> {
-    // The first call starts to watch: what is read now and changes later is noticed.
-    source.changed().await;
-    agent.objects_changed(&mut source);
     let mut mend = time::interval_at(Instant::now() + MEND_EVERY, MEND_EVERY);
     let mut count = time::interval(COUNT_EVERY);
     let mut next_sweep = Instant::now() + SWEEP_EVERY;

@@ -130,6 +130,13 @@ impl FileSource {
         Self { paths, files: HashMap::new(), watching: Watching::NotYet }
     }
 
+    /// Reads all files, and what that makes different from nothing.
+    pub fn read_first(&mut self) -> (Reading, Difference) {
+        let mut reading = Reading::default();
+        let difference = self.refresh(&mut reading);
+        (reading, difference)
+    }
+
     /// Reads the files that changed. Only documents whose text changed are parsed, and a file that is being written
     /// just now is left as it was.
     pub fn read(&mut self) -> Reading {
