@@ -117,8 +117,8 @@ pub fn split(file: &str) -> Vec<Part<'_>> {
             parts.push(Part { text: &file[start..offset], ..part });
             part.lines_before = line_number + 1;
             (start, begun) = (offset, false);
-        } else if opens || !matches!(line.trim_start().bytes().next(), None | Some(b'#' | b'%')) {
-            begun = true;
+        } else if !begun {
+            begun = opens || !matches!(line.trim_start().bytes().next(), None | Some(b'#' | b'%'));
         }
     }
     if start < file.len() {

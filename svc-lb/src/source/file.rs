@@ -29,6 +29,8 @@ pub struct File {
     path: Arc<Path>,
     /// The documents in their order.
     documents: Vec<Arc<Parsed>>,
+    /// Those of them in which something is wrong: few, as a rule, of many.
+    flawed: Vec<Arc<Parsed>>,
     /// The last good objects that the present documents do not show.
     kept: Vec<Kept>,
     /// Why there are no documents.
@@ -52,7 +54,13 @@ impl File {
 
     /// A file that was never read.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.into(), documents: Vec::new(), kept: Vec::new(), unreadable: None }
+        Self {
+            path: path.into(),
+            documents: Vec::new(),
+            flawed: Vec::new(),
+            kept: Vec::new(),
+            unreadable: None,
+        }
     }
 
     /// Takes over what the file holds now. A document whose text is as before is not parsed again. Returns the
@@ -63,6 +71,7 @@ impl File {
             Err(problem) => {
                 self.kept = good(&self.path, &self.documents, mem::take(&mut self.kept));
                 self.unreadable = Some(problem);
+                self.flawed.clear();
                 Exchange { gone: mem::take(&mut self.documents), new: Vec::new() }
             }
         }
@@ -88,6 +97,8 @@ impl File {
         for (part, parsed) in parts.iter().zip(&self.documents) {
             parsed.document.move_below(part.lines_before);
         }
+        let is_flawed = |parsed: &&Arc<Parsed>| !parsed.problems.is_empty();
+        self.flawed = self.documents.iter().filter(is_flawed).cloned().collect();
         self.unreadable = None;
         self.kept = self.still_in_force(&before);
         Exchange { gone, new }
@@ -135,8 +146,7 @@ impl File {
 
     /// What is wrong with the file and its documents.
     pub fn findings(&self) -> impl Iterator<Item = Finding> {
-        let in_documents = self.documents.iter().filter(|parsed| !parsed.problems.is_empty());
-        let in_documents = in_documents.flat_map(|parsed| {
+        let in_documents = self.flawed.iter().flat_map(|parsed| {
             let lines_before = parsed.document.lines_before();
             let below = move |(position, problem): &(Position, Problem)| {
                 (position.below(lines_before), problem.clone())
