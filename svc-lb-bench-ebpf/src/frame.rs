@@ -151,6 +151,7 @@ impl Wire for Ipv4 {
     type Rewritten = Ipv4Rewritten;
     const REWRITTEN: usize = ETHERNET + 8;
 
+    // SAFETY: the trait's.
     #[inline(always)]
     unsafe fn key(start: usize) -> Option<FlowKey<Self>> {
         /// More fragments, or an offset.
@@ -216,6 +217,7 @@ impl Wire for Ipv6 {
     type Rewritten = Ipv6Rewritten;
     const REWRITTEN: usize = ETHERNET + 4;
 
+    // SAFETY: the trait's.
     #[inline(always)]
     unsafe fn key(start: usize) -> Option<FlowKey<Self>> {
         // SAFETY: the caller's.

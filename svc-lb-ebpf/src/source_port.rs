@@ -39,6 +39,9 @@ pub struct Probe {
 
 /// One attempt, called by `bpf_loop`, which the verifier follows once and not for every attempt; 1 ends
 /// the loop.
+///
+/// # Safety
+/// For `bpf_loop` alone, which calls it on the processor whose scratch and headers it uses.
 unsafe extern "C" fn attempt<A: Family>(number: u32, _context: *mut c_void) -> i64 {
     let (Some(scratch), Some(headers)) = (maps::scratch::<A>(), maps::headers::<A>()) else { return 1 };
     let Attempt { port, need } = Attempt::number(number);
