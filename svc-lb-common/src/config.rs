@@ -1,7 +1,7 @@
 //! What is settled when the programs are loaded: constants to the verifier, so that what is off
 //! costs nothing.
 
-use crate::{address::AddressPair, flow::Timeouts};
+use crate::{address::AddressPair, timeout::Timeouts};
 use bytemuck::{Pod, Zeroable};
 
 /// The read-only global `CONFIG` of the programs.

@@ -2,7 +2,7 @@
 
 use crate::{
     address::{Address, Be16, Ipv4, Ipv6},
-    flow::is_past,
+    timeout::is_past,
 };
 use bytemuck::{Pod, Zeroable};
 

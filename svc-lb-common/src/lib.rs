@@ -2,7 +2,8 @@
 //! that is worth testing on the host.
 //!
 //! - [`address`]: IP addresses and ports as they stand in a packet, and the family they belong to
-//! - [`flow`]: one direction of a tracked connection, its partner, its state and timeouts
+//! - [`flow`]: one direction of a tracked connection, and its partner
+//! - [`connection`], [`timeout`]: what was seen of it, and how long it lives
 //! - [`frontend`], [`service`], [`backend`]: what the agent compiled
 //! - [`fragment`]: how the fragments of a datagram are known again
 //! - [`socket`]: what a socket knows of the service that it speaks to
@@ -26,6 +27,7 @@ pub mod affinity;
 pub mod backend;
 pub mod checksum;
 pub mod config;
+pub mod connection;
 pub mod counters;
 pub mod crc32c;
 pub mod flow;
@@ -39,6 +41,7 @@ pub mod service;
 pub mod snat;
 pub mod socket;
 pub mod source_range;
+pub mod timeout;
 
 /// The version of the layout of every type here and of the maps that hold them. A pinned map of
 /// another version is never adopted: change this whenever a key or a value changes its meaning.

@@ -1,6 +1,6 @@
 //! What the chunks of SCTP (RFC 9260) mean to a flow: the same as the flags of TCP.
 
-use crate::flow::TcpFlags;
+use crate::connection::TcpFlags;
 
 /// Chunk types, of which the first chunk of a packet shows what it does to the association. INIT, INIT
 /// ACK and SHUTDOWN COMPLETE stand alone in a packet.
@@ -42,7 +42,11 @@ pub const fn flags(first_chunk: u8) -> TcpFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{Phase, SCTP, State, Timeouts};
+    use crate::{
+        connection::State,
+        flow::SCTP,
+        timeout::{Phase, Timeouts},
+    };
 
     const FORWARD: bool = false;
     const REPLY: bool = true;

@@ -6,7 +6,7 @@ use crate::{
 };
 use svc_lb_common::{
     affinity::{Affinity, AffinityKey},
-    flow::is_past,
+    timeout::is_past,
 };
 
 /// The backend that a client had last, if that was not too long ago and it is still in a list: one of the

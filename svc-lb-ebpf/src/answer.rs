@@ -8,8 +8,9 @@ use crate::{
 };
 use svc_lb_common::{
     checksum,
+    connection::TcpFlags,
     counters::DropReason,
-    flow::{SCTP, TCP, TcpFlags},
+    flow::{SCTP, TCP},
     fragment::Piece,
 };
 

@@ -3,8 +3,8 @@
 use svc_lb_common::{
     address::{Address, AddressPair, Ipv4, Ipv6},
     config::Config,
-    flow::{Phase, Timeouts},
     snat::PortRange,
+    timeout::{Phase, Timeouts},
 };
 
 #[unsafe(no_mangle)]

@@ -13,8 +13,10 @@ use crate::{
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::{
-    flow::{CachedNextHop, Flow, FlowKey, State, TCP, TcpFlags, UDP, is_past},
+    connection::{State, TcpFlags},
+    flow::{CachedNextHop, Flow, FlowKey, TCP, UDP},
     snat::Need,
+    timeout::is_past,
 };
 
 /// An entry of the flow table, in the table's memory: other processors read and write it too.

@@ -14,8 +14,9 @@ use crate::{
 };
 use svc_lb_common::{
     address::Tuple,
+    connection::State,
     counters::DropReason,
-    flow::{Flow, FlowKey, Hook, State},
+    flow::{Flow, FlowKey, Hook},
     frontend::Frontend,
     interface::Interface,
 };

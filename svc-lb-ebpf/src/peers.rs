@@ -11,8 +11,8 @@ use crate::{
 use aya_ebpf::programs::SockAddrContext;
 use svc_lb_common::{
     address::{Ipv4, Ipv6},
-    flow::{Phase, is_past},
     socket::{Peer, PeerKey, Remote},
+    timeout::{Phase, is_past},
 };
 
 /// A socket and what is kept with it.

@@ -16,8 +16,9 @@ use crate::{
 };
 use svc_lb_common::{
     address::{Ipv4, Ipv6},
+    connection::State,
     crc32c,
-    flow::{Flow, State},
+    flow::Flow,
     frontend::Frontend,
 };
 

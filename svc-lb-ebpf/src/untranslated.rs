@@ -8,7 +8,10 @@ use crate::{
     maps, nat,
     packet::{Family, Headers},
 };
-use svc_lb_common::flow::{Flow, FlowKey, Hook, State};
+use svc_lb_common::{
+    connection::State,
+    flow::{Flow, FlowKey, Hook},
+};
 
 /// Looks at what opens a connection to no frontend. If its answers would be taken for those of a flow, it
 /// gets a flow of its own, whose draft this gives; all else is not ours.

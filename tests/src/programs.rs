@@ -13,7 +13,7 @@ use svc_lb::{
     node::{Facts, Interface, Role},
     options::XdpMode,
 };
-use svc_lb_common::{counters::Program, flow::Timeouts, snat::PortRange};
+use svc_lb_common::{counters::Program, snat::PortRange, timeout::Timeouts};
 
 /// Protocols that have ports.
 pub const PROTOCOLS: [Protocol; 3] = Protocol::ALL;

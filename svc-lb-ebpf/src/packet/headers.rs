@@ -8,7 +8,8 @@ use super::{
 use crate::{exception::Exception, maps};
 use svc_lb_common::{
     address::Tuple,
-    flow::{FlowKey, Hook, SCTP, TCP, TcpFlags, UDP},
+    connection::TcpFlags,
+    flow::{FlowKey, Hook, SCTP, TCP, UDP},
     fragment::Piece,
     sctp::flags,
 };

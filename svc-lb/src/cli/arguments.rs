@@ -9,7 +9,7 @@ use crate::{
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 use std::path::PathBuf;
-use svc_lb_common::{flow::Timeouts, snat::PortRange};
+use svc_lb_common::{snat::PortRange, timeout::Timeouts};
 
 /// A load balancer for Kubernetes Services, whose dataplane is eBPF.
 #[derive(Clone, Debug, Parser)]

@@ -12,11 +12,7 @@ use super::{
 };
 use crate::compile::{Algorithm, Family};
 use std::{collections::HashMap, net::SocketAddr};
-use svc_lb_common::{
-    address::Address,
-    backend::BackendLoad,
-    flow::{self, Flow},
-};
+use svc_lb_common::{address::Address, backend::BackendLoad, connection, flow::Flow};
 
 /// How many open flows a walk over the flow tables has met, by family, backend index and generation.
 #[derive(Debug, Default)]
@@ -34,7 +30,7 @@ impl OpenFlows {
     /// Counts an entry, if it is that of a flow that counts: of its two entries the one from the client.
     pub fn note<A: Address>(&mut self, flow: &Flow<A>) {
         let is_counted = flow.has(Flow::<A>::COUNTED) && !flow.has(Flow::<A>::REPLY);
-        if is_counted && !flow::State(flow.state).is_closed() {
+        if is_counted && !connection::State(flow.state).is_closed() {
             let family = if A::VERSION == 4 { Family::V4 } else { Family::V6 };
             *self.0.entry((family, flow.backend, flow.generation)).or_default() += 1;
         }

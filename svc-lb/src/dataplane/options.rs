@@ -7,7 +7,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
-use svc_lb_common::{address::AddressPair, config::Config, flow::Timeouts, snat::PortRange};
+use svc_lb_common::{address::AddressPair, config::Config, snat::PortRange, timeout::Timeouts};
 
 /// The part of the agent's flags that the dataplane needs.
 #[derive(Clone, Debug)]

@@ -11,7 +11,9 @@ use super::{
 use std::{collections::BTreeSet, mem};
 use svc_lb_common::{
     address::Address,
-    flow::{CachedNextHop, Flow, FlowKey, State, Timeouts},
+    connection::State,
+    flow::{CachedNextHop, Flow, FlowKey},
+    timeout::Timeouts,
 };
 
 /// How many entries one step reads.

@@ -20,7 +20,7 @@ use svc_lb::{
     node::{self, Facts, Role},
     options::XdpMode,
 };
-use svc_lb_common::{flow::Timeouts, snat::PortRange};
+use svc_lb_common::{snat::PortRange, timeout::Timeouts};
 
 /// Where the maps are pinned.
 const PIN_DIR: &str = "/run/bpf/svc-lb";

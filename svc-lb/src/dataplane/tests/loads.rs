@@ -12,7 +12,8 @@ use std::path::Path;
 use svc_lb_common::{
     address::Ipv4,
     backend::BackendLoad,
-    flow::{Flow, FlowKey, State, TCP},
+    connection::State,
+    flow::{Flow, FlowKey, TCP},
 };
 
 fn tables(algorithm: Algorithm) -> Tables {

@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
     thread,
 };
-use svc_lb_common::{flow::Timeouts, snat::PortRange, socket::Peer};
+use svc_lb_common::{snat::PortRange, socket::Peer, timeout::Timeouts};
 
 /// The node's address.
 const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));

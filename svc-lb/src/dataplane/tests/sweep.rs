@@ -10,7 +10,8 @@ use crate::node::{Facts, Interface, Role};
 use std::process::Command;
 use svc_lb_common::{
     address::{Address, Be16, Ipv4, Tuple},
-    flow::{CachedNextHop, Flow, FlowKey, Hook, State, TCP, UDP},
+    connection::State,
+    flow::{CachedNextHop, Flow, FlowKey, Hook, TCP, UDP},
     interface,
 };
 

@@ -9,7 +9,9 @@ use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 use svc_lb_common::{
     address::{Address, Tuple},
-    flow::{self, FlowKey, Hook, Phase, SCTP, State, TCP, UDP},
+    connection::State,
+    flow::{self, FlowKey, Hook, SCTP, TCP, UDP},
+    timeout::Phase,
 };
 
 /// One direction of a tracked connection: an entry of a flow table.

@@ -19,7 +19,7 @@ use svc_lb::{
     options::XdpMode,
     source::{Severity, read_text},
 };
-use svc_lb_common::{counters::Program, flow::Timeouts, snat::PortRange};
+use svc_lb_common::{counters::Program, snat::PortRange, timeout::Timeouts};
 use svc_lb_tests::{Namespace, cgroup::Cgroup, private_run::PrivateRun};
 
 /// Where the maps are pinned.

@@ -27,8 +27,8 @@ use svc_lb_common::{
     address::{Address, Be16, Ipv4, Ipv6},
     backend::Backend,
     counters::{ProgramCounters, ServiceCounters},
-    flow::Timeouts,
     snat::PortRange,
+    timeout::Timeouts,
 };
 use svc_lb_tests::{plan::FAMILIES, private_run::PrivateRun};
 
