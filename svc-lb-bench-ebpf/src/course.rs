@@ -1,12 +1,12 @@
 //! What stands before the program that is measured. The kernel does not restore the packet between the
 //! repetitions of a test run, so this writes a new one each time; what it costs is measured by itself.
 
-use crate::maps;
+use crate::{frame::ETHERNET, maps};
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action::XDP_ABORTED},
     programs::{TcContext, XdpContext},
 };
-use svc_lb_bench_ebpf::{ADDRESSES, LENGTH_V4, PORTS};
+use svc_lb_bench_ebpf::{ADDRESSES, LENGTH_V6, PORTS};
 
 /// Writes the headers of the next packet. Its checksums are those of flow 0: they are updated, not verified.
 #[inline(always)]
@@ -21,16 +21,19 @@ pub fn write<const LENGTH: usize>(start: usize, end: usize) {
     if course.unhurried != 0 {
         maps::reset_rate();
     }
-    let (body, words) = (start + size_of::<u16>(), (LENGTH - size_of::<u16>()) / size_of::<u64>());
+    let [addresses, source] = course.link;
+    let words = (LENGTH - ETHERNET) / size_of::<u64>();
     // SAFETY: within the packet, whose length was compared; BPF stores have no alignment on the architectures
     // that it runs on.
     unsafe {
-        *(start as *mut u16) = course.start;
+        *(start as *mut u64) = addresses;
+        *((start + 8) as *mut u32) = source as u32;
+        *((start + 12) as *mut u16) = course.ether_type;
         for word in 0..words {
-            *(body as *mut u64).add(word) = course.frame[word];
+            *((start + ETHERNET) as *mut u64).add(word) = course.packet[word];
         }
-        if LENGTH == LENGTH_V4 {
-            *((body + words * size_of::<u64>()) as *mut u32) = course.frame[words] as u32;
+        if LENGTH == LENGTH_V6 {
+            *((start + ETHERNET + words * size_of::<u64>()) as *mut u32) = course.packet[words] as u32;
         }
     }
     let address = flow % ADDRESSES + flow / (ADDRESSES * PORTS) * ADDRESSES;

@@ -20,11 +20,13 @@ pub const LENGTH_V6: usize = 14 + 40 + 20;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Course {
-    /// The frame of flow 0 behind its first two bytes, in words as they stand in memory: no field of its headers
+    /// The frame of flow 0 behind its Ethernet header, in words as they stand in memory: no field of its headers
     /// lies in two of them, so that a processor need not wait for the stores before it loads one.
-    pub frame: [u64; 9],
-    /// The frame's first two bytes.
-    pub start: u16,
+    pub packet: [u64; 8],
+    /// The addresses that the frame begins with, the first of which ends in the second word.
+    pub link: [u64; 2],
+    /// The EtherType behind them.
+    pub ether_type: u16,
     /// Where the address stands that differs from flow to flow: its last four bytes.
     pub address: u16,
     /// Where the two ports stand.

@@ -40,8 +40,8 @@ const PIN_DIR: &str = "/run/bpf/svc-lb";
 const SHARED: [&str; 5] = ["FLOWS_V4", "FLOWS_V6", "FRONTENDS_V4", "FRONTENDS_V6", "NEW_FLOW_RATE"];
 /// The flow tables of the floors alone.
 const CONNECTED: [&str; 2] = ["CONNECTED_V4", "CONNECTED_V6"];
-/// The longest frame.
-const FRAME: usize = LENGTH_V6;
+/// Bytes of the addresses that a frame begins with.
+const LINK_ADDRESSES: usize = 12;
 
 /// The packets of svc-lb's own that a program finished, and the flows that were made for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,9 +135,11 @@ impl Bed {
 
     /// Lays the course.
     fn prepare(&mut self, case: &mut Case, times: u32) -> Result<()> {
-        let (start, rest) = case.frame.split_at(size_of::<u16>());
-        let mut frame = [0; FRAME - size_of::<u16>()];
-        frame[..rest.len()].copy_from_slice(rest);
+        let (addresses, rest) = case.frame.split_at(LINK_ADDRESSES);
+        let (ether_type, rest) = rest.split_at(size_of::<u16>());
+        let (mut link, mut packet) = ([0; 16], [0; 64]);
+        link[..addresses.len()].copy_from_slice(addresses);
+        packet[..rest.len()].copy_from_slice(rest);
         let (first, mask, stride) = match case.flows {
             Flows::Known(number) => (0, number - 1, STRIDE),
             Flows::InOrder(number) => (0, number - 1, 1),
@@ -145,8 +147,9 @@ impl Bed {
         };
         let unhurried = !matches!(case.flows, Flows::New { flood: true, .. });
         let course = Course {
-            frame: bytemuck::cast(frame),
-            start: bytemuck::pod_read_unaligned(start),
+            packet: bytemuck::cast(packet),
+            link: bytemuck::cast(link),
+            ether_type: bytemuck::pod_read_unaligned(ether_type),
             address: case.address,
             ports: case.ports,
             shift: case.shift,
@@ -199,7 +202,7 @@ impl Bed {
 
     fn test_run(&mut self, case: &Case, times: u32) -> Result<f64> {
         let context = context(case);
-        let mut left = [0; FRAME];
+        let mut left = [0; LENGTH_V6];
         let options = TestRunOptions {
             data_in: Some(&case.frame),
             data_out: Some(&mut left),
