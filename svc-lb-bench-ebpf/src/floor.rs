@@ -18,8 +18,9 @@ use svc_lb_bench_ebpf::ADDRESSES;
 use svc_lb_common::{
     address::Tuple,
     checksum,
-    flow::{CachedNextHop, Flow, FlowKey, Hook},
+    flow::{Flow, FlowKey, Hook, NextHop},
     frontend::FrontendKey,
+    link::{LinkAddress, LinkAddresses},
 };
 
 /// `BPF_F_IPV6` of linux/bpf.h: no IP header checksum makes up for the change of an address.
@@ -132,7 +133,7 @@ pub fn connect<A: Wire>(context: &XdpContext) -> Option<u32> {
         ..Flow::default()
     };
     let partner_key = FlowKey { tuple: rewrite.reversed(), protocol, hook: Hook::UplinkIngress as u16 };
-    let partner = Flow { rewrite: tuple.reversed(), next_hop: CachedNextHop::default(), ..flow };
+    let partner = Flow { rewrite: tuple.reversed(), next_hop: NextHop::default(), ..flow };
     A::connected().insert(&partner_key, &partner, u64::from(BPF_NOEXIST)).ok()?;
     A::connected().insert(&key, &flow, u64::from(BPF_NOEXIST)).ok()?;
     Some(XDP_TX)
@@ -140,7 +141,7 @@ pub fn connect<A: Wire>(context: &XdpContext) -> Option<u32> {
 
 /// Where the node would send a packet with these addresses.
 #[inline(always)]
-fn next_hop<A: Wire>(context: &XdpContext, tuple: &Tuple<A>) -> Option<CachedNextHop> {
+fn next_hop<A: Wire>(context: &XdpContext, tuple: &Tuple<A>) -> Option<NextHop> {
     // SAFETY: integers only, for which zero is valid.
     let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
     query.family = A::AF;
@@ -150,7 +151,16 @@ fn next_hop<A: Wire>(context: &XdpContext, tuple: &Tuple<A>) -> Option<CachedNex
     let length = size_of::<bpf_fib_lookup>() as i32;
     // SAFETY: the query is as long as is said.
     let result = unsafe { generated::bpf_fib_lookup(context.ctx.cast(), &raw mut query, length, 0) };
-    let [a, b, c, d, e, f] = query.dmac;
-    let mac = [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]), u16::from_ne_bytes([e, f])];
-    (result as u32 == BPF_FIB_LKUP_RET_SUCCESS).then(|| CachedNextHop::new(query.ifindex as u16, mac))
+    let link = LinkAddresses::new(words(query.dmac), words(query.smac));
+    (result as u32 == BPF_FIB_LKUP_RET_SUCCESS).then(|| NextHop {
+        link,
+        ifindex: query.ifindex,
+        ..NextHop::default()
+    })
+}
+
+/// A link-layer address as words.
+#[inline(always)]
+fn words([a, b, c, d, e, f]: [u8; 6]) -> LinkAddress {
+    [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]), u16::from_ne_bytes([e, f])]
 }

@@ -24,24 +24,31 @@ pub fn update(field: u16, old: u64, new: u64) -> u16 {
     !fold(u64::from(!field) + (ZERO - old) + new)
 }
 
-/// The UDP checksum field after a change (RFC 768): 0 means that the sender made none and stays 0;
-/// a computed 0 is sent as 0xFFFF.
+/// What must be added to a sum when the words it covers change from `old` to `new`, folded. It is never 0, which
+/// is for what never was computed.
 #[inline(always)]
-pub fn update_udp(field: u16, old: u64, new: u64) -> u16 {
+pub fn difference(old: u64, new: u64) -> u16 {
+    fold((ZERO - old) + new)
+}
+
+/// The checksum field after a change of what it covers by a few [`difference`]s, which were added up.
+#[inline(always)]
+pub fn add(field: u16, differences: u32) -> u16 {
+    let sum = u32::from(!field) + differences;
+    let sum = (sum >> 16) + (sum & 0xffff);
+    !((sum >> 16) + sum) as u16
+}
+
+/// The same of UDP's (RFC 768): 0 means that the sender made none and stays 0; a computed 0 is sent as 0xFFFF.
+#[inline(always)]
+pub fn add_udp(field: u16, differences: u32) -> u16 {
     if field == 0 {
         return 0;
     }
-    match update(field, old, new) {
+    match add(field, differences) {
         0 => 0xffff,
         field => field,
     }
-}
-
-/// What must be added to a sum when the words it covers change from `old` to `new`, folded to what
-/// `bpf_l4_csum_replace` takes.
-#[inline(always)]
-pub fn difference(old: u64, new: u64) -> u32 {
-    u32::from(fold((ZERO - old) + new))
 }
 
 #[cfg(test)]
@@ -72,11 +79,10 @@ mod tests {
 
     #[test]
     fn a_udp_checksum_of_zero_stays_and_a_computed_zero_is_sent_as_ffff() {
-        assert_eq!(update_udp(0, 1, 2), 0);
+        assert_eq!(add_udp(0, 3), 0);
         // 0x1234 with a change that brings the sum of the covered words to 0xffff.
-        let new = u64::from(0x1234u16);
-        assert_eq!(update(0x1234, 0, new), 0);
-        assert_eq!(update_udp(0x1234, 0, new), 0xffff);
+        assert_eq!(add(0x1234, 0x1234), 0);
+        assert_eq!(add_udp(0x1234, 0x1234), 0xffff);
     }
 
     proptest! {
@@ -96,8 +102,15 @@ mod tests {
             bytes[offset..offset + 4].copy_from_slice(&replacement);
             let new = sum(&replacement);
             prop_assert_eq!(update(before, old, new), from_scratch(&bytes));
-            let by_difference = !fold(u64::from(!before) + u64::from(difference(old, new)));
-            prop_assert_eq!(by_difference, from_scratch(&bytes));
+            prop_assert_eq!(add(before, difference(old, new).into()), from_scratch(&bytes));
+        }
+
+        #[test]
+        fn differences_may_be_added_up(field: u16, changes in proptest::collection::vec(any::<(u32, u32)>(), 1..8)) {
+            let all = changes.iter().map(|&(old, new)| u32::from(difference(old.into(), new.into()))).sum();
+            let [old, new] = [|it: &(u32, u32)| it.0, |it: &(u32, u32)| it.1]
+                .map(|side| changes.iter().map(|change| u64::from(side(change))).sum());
+            prop_assert_eq!(add(field, all), update(field, old, new));
         }
 
         #[test]

@@ -34,6 +34,15 @@ impl State {
         self.0 & flag != 0
     }
 
+    /// Whether a packet with these flags, in either direction, changes nothing: both sides are there, and neither
+    /// takes its leave. So it is with nearly all packets, and is told before anything else is asked.
+    #[inline(always)]
+    pub const fn is_steady(self, flags: TcpFlags) -> bool {
+        const KNOWN: u32 = State::REPLIED | State::ESTABLISHED;
+        self.0 & (KNOWN | Self::RST_FORWARD | Self::RST_REPLY) == KNOWN
+            && !flags.has(TcpFlags::FIN | TcpFlags::RST)
+    }
+
     /// The state after one more packet. `reply`: the packet is the backend's.
     #[inline(always)]
     pub fn after(self, protocol: u16, reply: bool, flags: TcpFlags) -> Self {
@@ -253,6 +262,22 @@ mod tests {
         assert!(state.is_closed());
         assert!(state.after(TCP, REPLY, ACK).is_closed(), "the other side may not have heard of it yet");
         assert!(!state.after(TCP, FORWARD, ACK).is_closed());
+    }
+
+    #[test]
+    fn what_is_steady_stays_as_it_is() {
+        let mut steady = 0;
+        for (state, flags) in (0..1 << 7).flat_map(|state| (0..=u8::MAX).map(move |flags| (state, flags))) {
+            let (state, flags) = (State(state), TcpFlags(flags));
+            if state.is_steady(flags) {
+                steady += 1;
+                for (protocol, reply) in [TCP, UDP, SCTP].into_iter().flat_map(|it| [(it, false), (it, true)])
+                {
+                    assert_eq!(state.after(protocol, reply, flags), state, "{protocol} {flags:?}");
+                }
+            }
+        }
+        assert!(steady > 0 && after(&[(FORWARD, SYN), (REPLY, SYN_ACK), (FORWARD, ACK)]).is_steady(ACK));
     }
 
     #[test]

@@ -3,7 +3,11 @@
 //! Each flow is two entries, one a direction, each found by the packet as it arrives and holding its
 //! finished rewrite. Either entry is enough to rebuild the other: [`Flow::partner`].
 
-use crate::address::{Address, Ipv4, Ipv6, Tuple};
+use crate::{
+    address::{Address, Ipv4, Ipv6, Tuple},
+    checksum,
+    link::LinkAddresses,
+};
 use bytemuck::{Pod, Zeroable};
 
 /// IP protocol number of TCP.
@@ -69,41 +73,54 @@ pub struct Flow<A> {
     pub partner_hook: u8,
     /// Bits of [`Flow`]'s constants.
     pub flags: u8,
-    /// The longest packet that the route to the next hop takes, in bytes from the IP header on.
-    pub mtu: u16,
-    /// The [`Settings::route_generation`](crate::interface::Settings::route_generation) in which the
-    /// next hop was looked up.
+    /// What the change of addresses adds to a checksum: [`checksum::difference`].
+    pub address_difference: u16,
+    /// What the change of ports adds to a checksum.
+    pub port_difference: u16,
+    /// Zero.
+    pub padding: u16,
+    /// The [`Settings::route_generation`](crate::interface::Settings::route_generation) in which the next hop was
+    /// looked up; 0: never.
     pub route_generation: u32,
     /// Where a packet goes that svc-lb sends on by itself, as it was last looked up.
-    pub next_hop: CachedNextHop,
+    pub next_hop: NextHop,
 }
 
-const _: () = assert!(size_of::<Flow<Ipv4>>() == 48 && size_of::<Flow<Ipv6>>() == 72);
+// The kernel keeps 48 bytes of its own in front of a key: an entry of IPv4 is two lines of a processor's cache, and
+// this the second.
+const _: () = assert!(size_of::<Flow<Ipv4>>() == 64 && size_of::<Flow<Ipv6>>() == 88);
 
-/// A neighbour to send to: the slot of the interface in `INTERFACES`, and the neighbour's link-layer
-/// address. One word, so that no processor ever sees half of another's.
-#[repr(transparent)]
+/// Where to send a packet: a neighbour.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct CachedNextHop(u64);
+pub struct NextHop {
+    /// What the frame begins with: the neighbour's address, and that of the interface.
+    pub link: LinkAddresses,
+    /// The interface to send by.
+    pub ifindex: u32,
+    /// The longest packet that the way takes, in bytes from the IP header on.
+    pub mtu: u16,
+    /// The flags of the [`Interface`](crate::interface::Interface), none if svc-lb does not serve it, and
+    /// [`Self::UNRESOLVED`].
+    pub interface: u16,
+}
 
-impl CachedNextHop {
-    /// The neighbour with this link-layer address at the interface of a slot.
+const _: () = assert!(size_of::<NextHop>() == 20);
+
+impl NextHop {
+    /// The neighbour's link-layer address is not known yet. No flow keeps such a next hop.
+    pub const UNRESOLVED: u16 = 1 << 15;
+
+    /// Whether the neighbour's link-layer address is known.
     #[inline(always)]
-    pub const fn new(slot: u16, mac: [u16; 3]) -> Self {
-        let [a, b, c] = mac;
-        Self(slot as u64 | (a as u64) << 16 | (b as u64) << 32 | (c as u64) << 48)
+    pub const fn is_resolved(&self) -> bool {
+        !self.is_by(Self::UNRESOLVED)
     }
 
-    /// The interface's slot.
+    /// Whether a flag of the interface is set.
     #[inline(always)]
-    pub const fn slot(self) -> u16 {
-        self.0 as u16
-    }
-
-    /// The neighbour's link-layer address, in words as they stand in a frame.
-    #[inline(always)]
-    pub const fn mac(self) -> [u16; 3] {
-        [(self.0 >> 16) as u16, (self.0 >> 32) as u16, (self.0 >> 48) as u16]
+    pub const fn is_by(&self, flag: u16) -> bool {
+        self.interface & flag != 0
     }
 }
 
@@ -162,11 +179,27 @@ impl<A: Address> Flow<A> {
             rewrite: key.tuple.reversed(),
             partner_hook: key.hook as u8,
             flags: self.flags ^ Self::REPLY,
-            next_hop: CachedNextHop::default(),
-            mtu: 0,
+            next_hop: NextHop::default(),
             route_generation: 0,
             ..*self
         }
+        .with_differences(&self.rewrite)
+    }
+
+    /// The same with what the change from these addresses and ports adds to checksums.
+    #[inline(always)]
+    #[must_use]
+    pub fn with_differences(mut self, from: &Tuple<A>) -> Self {
+        self.set_differences(from);
+        self
+    }
+
+    /// Notes what the change from these addresses and ports adds to checksums.
+    #[inline(always)]
+    pub fn set_differences(&mut self, from: &Tuple<A>) {
+        let to = &self.rewrite;
+        self.address_difference = checksum::difference(from.address_sum(), to.address_sum());
+        self.port_difference = checksum::difference(from.port_sum(), to.port_sum());
     }
 }
 
@@ -199,7 +232,8 @@ mod tests {
             partner_hook: Hook::PodEgress as u8,
             flags: 0,
             ..Flow::default()
-        };
+        }
+        .with_differences(&key.tuple);
         let partner_key = flow.partner_key(TCP);
         assert_eq!(partner_key.tuple.source, address(3));
         assert_eq!(partner_key.tuple.destination, address(1));
@@ -209,11 +243,5 @@ mod tests {
         assert_eq!(partner.rewrite.source, address(2));
         assert_eq!(partner.partner_key(TCP), key);
         assert_eq!(partner.partner(&partner_key), flow);
-    }
-
-    #[test]
-    fn a_next_hop_keeps_its_slot_and_its_address() {
-        let next_hop = CachedNextHop::new(0x0fff, [0x1122, 0x3344, 0x5566]);
-        assert_eq!((next_hop.slot(), next_hop.mac()), (0x0fff, [0x1122, 0x3344, 0x5566]));
     }
 }

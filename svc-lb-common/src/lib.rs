@@ -16,6 +16,7 @@
 //! - [`crc32c`]: the checksum of SCTP, incremental
 //! - [`sctp`]: what the chunks of SCTP mean to a flow
 //! - [`interface`], [`config`]: what the agent knows of the node
+//! - [`link`]: link-layer addresses
 //! - [`counters`]: what the programs count
 //!
 //! Every type is `#[repr(C)]`, has no padding, and asserts its size at compile time: the two sides
@@ -35,6 +36,7 @@ pub mod fragment;
 pub mod frontend;
 pub mod hash;
 pub mod interface;
+pub mod link;
 pub mod sctp;
 pub mod selection;
 pub mod service;
@@ -45,4 +47,4 @@ pub mod timeout;
 
 /// The version of the layout of every type here and of the maps that hold them. A pinned map of
 /// another version is never adopted: change this whenever a key or a value changes its meaning.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;

@@ -38,7 +38,7 @@ pub fn to<P: Packet, A: Family>(
         Exception::Reject => (A::PORT_UNREACHABLE, headers.key.tuple.destination, 0),
         Exception::TimeExceeded => (A::TIME_EXCEEDED, node_address(packet)?, 0),
         Exception::TooLong => {
-            let mtu = maps::scratch::<A>().ok_or(Exception::NotOurs)?.next_hop.mtu;
+            let mtu = maps::scratch::<A>().ok_or(Exception::NotOurs)?.next_hop.mtu.into();
             (A::TOO_LONG, node_address(packet)?, mtu)
         }
         other => return Err(other),

@@ -14,7 +14,7 @@ use crate::{
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::{
     connection::{State, TcpFlags},
-    flow::{CachedNextHop, Flow, FlowKey, TCP, UDP},
+    flow::{Flow, FlowKey, NextHop, TCP, UDP},
     snat::Need,
     timeout::is_past,
 };
@@ -59,31 +59,31 @@ impl<A: Maps> Found<A> {
         unsafe { core::ptr::write_volatile(&raw mut (*self.entry).last_seen, now) }
     }
 
-    /// The next hop and the MTU as they were looked up in this second, while no route has changed.
+    /// The next hop as it was looked up in this second, while no route has changed.
     #[inline(always)]
-    pub fn next_hop(&self, now: u32) -> Option<(CachedNextHop, u16)> {
-        let generation = maps::route_generation()?;
-        // SAFETY: as above.
-        let (kept_in, next_hop, mtu) = unsafe {
-            (
-                core::ptr::read_volatile(&raw const (*self.entry).route_generation),
-                core::ptr::read_volatile(&raw const (*self.entry).next_hop),
-                core::ptr::read_volatile(&raw const (*self.entry).mtu),
-            )
-        };
-        let holds = self.last_seen() == now && kept_in == generation && next_hop != CachedNextHop::default();
-        holds.then_some((next_hop, mtu))
+    pub fn next_hop(&self, now: u32) -> Option<&'static NextHop> {
+        let holds = self.last_seen() == now && self.route_generation() == maps::route_generation()?;
+        holds.then(|| &self.flow().next_hop)
     }
 
-    /// Keeps a next hop for the rest of this second. Another processor may read the generation before
-    /// what goes with it, on machines that allow it: it then uses the old next hop until the second ends.
     #[inline(always)]
-    pub fn keep_next_hop(&self, next_hop: CachedNextHop, mtu: u16, generation: u32) {
+    fn route_generation(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(&raw const (*self.entry).route_generation) }
+    }
+
+    /// Keeps the next hop that was looked up last for the rest of this second, if it is resolved. Another processor
+    /// that reads it meanwhile may use a part of what was there before: what it sends so is lost, as is what it sent
+    /// before the routes changed.
+    #[inline(always)]
+    pub fn keep_next_hop(&self) {
+        let Some(scratch) = maps::scratch::<A>().filter(|scratch| scratch.next_hop.is_resolved()) else {
+            return;
+        };
         // SAFETY: as above.
         unsafe {
-            core::ptr::write_volatile(&raw mut (*self.entry).mtu, mtu);
-            core::ptr::write_volatile(&raw mut (*self.entry).next_hop, next_hop);
-            core::ptr::write_volatile(&raw mut (*self.entry).route_generation, generation);
+            core::ptr::write_volatile(&raw mut (*self.entry).next_hop, scratch.next_hop);
+            core::ptr::write_volatile(&raw mut (*self.entry).route_generation, scratch.route_generation);
         }
     }
 
@@ -187,8 +187,11 @@ pub fn refresh<A: Stages>(
     now: u32,
 ) -> Result<&'static Flow<A>, Exception> {
     let flow = found.flow();
-    let before = found.state();
-    let after = before.after(headers.key.protocol, flow.has(Flow::<A>::REPLY), headers.tcp_flags());
+    let (before, flags) = (found.state(), headers.tcp_flags());
+    if before.is_steady(flags) && found.last_seen() == now {
+        return Ok(flow);
+    }
+    let after = before.after(headers.key.protocol, flow.has(Flow::<A>::REPLY), flags);
     if before == after && found.last_seen() == now {
         return Ok(flow);
     }

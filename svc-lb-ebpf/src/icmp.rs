@@ -66,7 +66,7 @@ fn rewrite<P: Packet, A: Family>(
 ) -> Result<(), Exception> {
     let (from, to) = (&quoted.key.tuple, &flow.rewrite.reversed());
     let network = headers.transport() + size_of::<Icmp>() + A::REWRITTEN_OFFSET;
-    packet.overwrite(network, &A::rewritten(packet.load(network)?, to, 0))?;
+    packet.overwrite(network, &A::readdressed(packet.load(network)?, to, 0))?;
     packet.overwrite(quoted.transport(), &Ports::of(to))?;
 
     let (mut before, mut after) = (
@@ -86,10 +86,11 @@ fn rewrite<P: Packet, A: Family>(
         }
     } else if let Ok(field) = load_quoted::<P, A, u16>(packet, headers, quoted.checksum()) {
         let (old, new) = (from.address_sum() + from.port_sum(), to.address_sum() + to.port_sum());
+        let difference = checksum::difference(old, new).into();
         let updated = if quoted.key.protocol == TCP {
-            checksum::update(field, old, new)
+            checksum::add(field, difference)
         } else {
-            checksum::update_udp(field, old, new)
+            checksum::add_udp(field, difference)
         };
         packet.overwrite(quoted.checksum(), &updated)?;
         before += u64::from(field);

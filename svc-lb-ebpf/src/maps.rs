@@ -1,6 +1,6 @@
 //! The maps, private behind functions that say what they are for.
 
-use crate::{flow::Place, packet::Headers, route::NextHop, source_port::Probe};
+use crate::{flow::Place, packet::Headers, route::Neighbour, source_port::Probe};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
@@ -11,7 +11,7 @@ use svc_lb_common::{
     affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
     backend::{Backend, BackendLoad, MAX_BACKENDS},
     counters::{DropReason, Program, ProgramCounters, ServiceCounters},
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, NextHop},
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     frontend::{Frontend, FrontendKey},
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
@@ -119,8 +119,12 @@ pub struct Scratch<A> {
     pub place: Place,
     /// 1: the client's address is replaced.
     pub masqueraded: u32,
-    /// Where the packet goes next, if not to the host's stack.
+    /// Where the packet goes next, if not to the host's stack, as it was looked up last.
     pub next_hop: NextHop,
+    /// The IP address of that neighbour, and its family.
+    pub neighbour: Neighbour,
+    /// The generation of the routes before it was looked up.
+    pub route_generation: u32,
     /// The search for a source port.
     pub probe: Probe,
     /// The entry of the direction at hand.
@@ -132,9 +136,11 @@ pub struct Scratch<A> {
 }
 
 impl<A: Address> Scratch<A> {
-    /// Makes the other direction from the one at hand, which has this key. With a stack frame of its own.
+    /// Completes the direction at hand, which has this key, and makes the other from it. With a stack frame of its
+    /// own.
     #[inline(never)]
     pub fn pair(&mut self, key: &FlowKey<A>) {
+        self.flow.set_differences(&key.tuple);
         self.partner_key = self.flow.partner_key(key.protocol);
         self.partner = self.flow.partner(key);
     }

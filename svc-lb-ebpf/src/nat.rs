@@ -6,7 +6,6 @@ use crate::{
     flow::Place,
     frontend, load, maps,
     packet::{Family, Headers},
-    route::NextHop,
     select::Selected,
     source_port,
     stages::Stages,
@@ -16,7 +15,7 @@ use svc_lb_common::{
     address::Tuple,
     connection::State,
     counters::DropReason,
-    flow::{Flow, FlowKey, Hook},
+    flow::{Flow, FlowKey, Hook, NextHop},
     frontend::Frontend,
     interface::Interface,
 };
@@ -150,7 +149,7 @@ fn commit<A: Family>(key: &FlowKey<A>) -> bool {
 #[inline(never)]
 fn set_path<A: Family>(from_pod: bool, has_next_hop: bool, now: u32) -> bool {
     let Some(scratch) = maps::scratch::<A>() else { return false };
-    let (flow, hop) = (&mut scratch.flow, &scratch.next_hop);
+    let (flow, hop, route_generation) = (&mut scratch.flow, &scratch.next_hop, scratch.route_generation);
     let uplink = if has_next_hop && !from_pod && hop.is_by(Interface::UPLINK) {
         maps::interface(hop.ifindex)
     } else {
@@ -165,8 +164,9 @@ fn set_path<A: Family>(from_pod: bool, has_next_hop: bool, now: u32) -> bool {
         None if has_next_hop => (Hook::PodEgress, Flow::<A>::SWITCHED, None),
         None => (Hook::PodEgress, 0, None),
     };
-    if has_next_hop {
-        hop.keep_in(flow);
+    if has_next_hop && hop.is_resolved() {
+        flow.next_hop = *hop;
+        flow.route_generation = route_generation;
     }
     flow.partner_hook = reply_hook as u8;
     flow.flags |= flags;

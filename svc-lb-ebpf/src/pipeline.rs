@@ -8,7 +8,7 @@ use crate::{
     flow::{self, Found},
     fragment, frontend, icmp, maps, nat,
     packet::{self, Family, Headers, Packet, sctp},
-    route::{self, NextHop},
+    route,
     stages::Stages,
     stats, untranslated,
 };
@@ -16,7 +16,7 @@ use aya_log_ebpf::debug;
 use svc_lb_common::{
     address::{Ipv4, Ipv6, Tuple},
     counters::{DropReason, Program},
-    flow::{Flow, FlowKey, Hook, SCTP, UDP},
+    flow::{Flow, FlowKey, Hook, NextHop, SCTP, UDP},
     fragment::Piece,
     frontend::Frontend,
     hash::hash,
@@ -73,11 +73,11 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
     }
     let headers = packet::parse::<P, A>(packet, hook)?;
     let now = clock::now();
-    let (flow, way) = match flow::find(headers, now) {
+    let (flow, way, hop) = match flow::find(headers, now) {
         Some(found) => {
             let hop = next_hop(packet, hook, headers, &found, now);
             let way = way(&packet, hook, headers, found.flow(), hop)?;
-            (flow::refresh(&found, headers, now)?, way)
+            (flow::refresh(&found, headers, now)?, way, hop)
         }
         None if is_ingress(hook) => {
             // Most packets are for no frontend at all: this tells so with one lookup, and without a call.
@@ -89,14 +89,14 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
             };
             let hop = first_hop(packet, hook, headers, flow);
             let flow = nat::open(hook, hop, now)?;
-            (flow, way(&packet, hook, headers, flow, hop)?)
+            (flow, way(&packet, hook, headers, flow, hop)?, hop)
         }
         None => {
             bypass(&headers.key, hook, now);
             return Err(Exception::NotOurs);
         }
     };
-    apply(packet, headers, flow, way, program, now)
+    apply(packet, headers, flow, (way, hop), program, now)
 }
 
 /// The same with a stack frame of its own.
@@ -115,7 +115,7 @@ fn apply<P: Packet, A: Family>(
     packet: P,
     headers: &Headers<A>,
     flow: &Flow<A>,
-    way: Way,
+    way: (Way, Option<&'static NextHop>),
     program: Program,
     now: u32,
 ) -> Result<P::Verdict, Exception> {
@@ -143,12 +143,21 @@ fn next_hop<P: Packet, A: Family>(
     if !is_ingress(hook) || !found.flow().has_next_hop() {
         return None;
     }
-    if let Some(hop) = NextHop::kept_by(found, now) {
-        return Some(hop);
+    if let Some(hop) = found.next_hop(now) {
+        return if P::TC_FOLLOWS { Some(hop) } else { in_scratch::<A>(hop) };
     }
     let hop = route::look_up(packet, &found.flow().rewrite, headers.key.protocol)?;
-    hop.keep_in_table(found);
+    found.keep_next_hop();
     Some(hop)
+}
+
+/// A copy of a next hop where one that was looked up is. In tc there is more to follow than in XDP: the verifier is
+/// to follow it but once.
+#[inline(always)]
+fn in_scratch<A: Family>(hop: &NextHop) -> Option<&'static NextHop> {
+    let scratch = maps::scratch::<A>()?;
+    scratch.next_hop = *hop;
+    Some(&scratch.next_hop)
 }
 
 /// The next hop of a first packet, which decides on the way of its flow.
@@ -171,9 +180,9 @@ fn first_hop<P: Packet, A: Family>(
 enum Way {
     /// By the host's stack.
     Stack,
-    /// By another port of the bridge that it came in by, to the next hop in the scratch.
+    /// By another port of the bridge that it came in by, to the next hop.
     Switched,
-    /// To the next hop in the scratch.
+    /// To the next hop.
     Routed,
     /// Out of the interface that it came in by.
     Returned,
@@ -196,7 +205,10 @@ fn way<P: Packet, A: Family>(
         if !packet.can_send_to(hop) {
             return Err(Exception::NotOurs);
         }
-        if headers.length > hop.mtu && packet.length_on_wire(headers)? > hop.mtu {
+        let mtu = u32::from(hop.mtu);
+        if headers.length > mtu && packet.length_on_wire(headers)? > mtu {
+            // The answer tells it.
+            maps::scratch::<A>().ok_or(Exception::NotOurs)?.next_hop.mtu = hop.mtu;
             return Err(Exception::TooLong);
         }
         Way::Routed
@@ -215,21 +227,25 @@ fn way<P: Packet, A: Family>(
     Ok(way)
 }
 
-/// Rewrites the packet and lets it go, to the next hop in the scratch if there is one.
+/// Rewrites the packet and lets it go, to its next hop if it has one.
 #[inline(always)]
 fn send<P: Packet, A: Family>(
     packet: P,
     headers: &Headers<A>,
     flow: &Flow<A>,
-    way: Way,
+    (way, hop): (Way, Option<&'static NextHop>),
 ) -> Result<P::Verdict, Exception> {
     let hops = if matches!(way, Way::Stack | Way::Switched) { 0 } else { 1 };
     if headers.key.protocol == SCTP {
         sctp::rewrite(packet, headers, &flow.rewrite, hops)?;
     } else {
-        packet.rewrite(headers, &flow.rewrite, hops)?;
+        packet.rewrite(headers, flow, hops)?;
     }
-    let hop = || maps::scratch::<A>().map(|scratch| &scratch.next_hop).ok_or(Exception::NotOurs);
+    let hop = || {
+        let in_scratch = || maps::scratch::<A>().map(|scratch| &scratch.next_hop);
+        // The one is the other: see `in_scratch`.
+        if P::TC_FOLLOWS { hop } else { in_scratch() }.ok_or(Exception::NotOurs)
+    };
     match way {
         Way::Stack => Ok(P::NEXT),
         Way::Switched => packet.switch_to(hop()?).map(|()| P::NEXT),

@@ -5,12 +5,12 @@ use crate::{
     exception::Exception,
     flow::peek,
     packet::{Family, Headers, Packet},
-    route::{self, NextHop},
+    route,
 };
 use svc_lb_common::{
     address::Tuple,
     counters::DropReason,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, NextHop},
 };
 
 /// The live flow with a key.
@@ -39,7 +39,7 @@ pub fn next_hop<P: Packet, A: Family>(
         return Ok(hop.filter(|hop| hop.is_resolved()));
     }
     let hop = hop.ok_or(Exception::Drop(DropReason::Unroutable))?;
-    if headers.length > hop.mtu {
+    if headers.length > u32::from(hop.mtu) {
         return Err(Exception::Drop(DropReason::TooLong));
     }
     Ok(Some(hop))
@@ -50,7 +50,7 @@ pub fn next_hop<P: Packet, A: Family>(
 pub fn readdress<P: Packet, A: Family>(packet: &P, flow: &Flow<A>, to: &Tuple<A>) -> Result<(), Exception> {
     let offset = P::NETWORK + A::REWRITTEN_OFFSET;
     let hops = u8::from(flow.leaves_by_itself());
-    packet.overwrite(offset, &A::rewritten(packet.load(offset)?, to, hops))
+    packet.overwrite(offset, &A::readdressed(packet.load(offset)?, to, hops))
 }
 
 /// Lets a packet go as those of its flow.

@@ -11,31 +11,30 @@ use svc_lb_common::{
     connection::TcpFlags,
     flow::{FlowKey, Hook, SCTP, TCP, UDP},
     fragment::Piece,
+    link::{LinkAddress, LinkAddresses},
     sctp::flags,
 };
 
 /// Length of an Ethernet header, in bytes.
 pub const ETHERNET_LENGTH: usize = size_of::<Ethernet>();
 
-/// An Ethernet header, in words for wide loads.
+/// An Ethernet header, whose addresses are [`LinkAddresses`] where they are read or written by themselves.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Ethernet {
     /// Destination address.
-    pub destination: [u16; 3],
+    pub destination: LinkAddress,
     /// Source address.
-    pub source: [u16; 3],
+    pub source: LinkAddress,
     /// EtherType.
     pub ether_type: u16,
 }
 
 impl Ethernet {
-    /// Whether the frame is addressed so; word by word: a comparison of arrays would become a call to
-    /// `bcmp`, a byte loop in BPF.
+    /// A header with these addresses.
     #[inline(always)]
-    pub fn is_for(&self, [x, y, z]: [u16; 3]) -> bool {
-        let [a, b, c] = self.destination;
-        (a ^ x) | (b ^ y) | (c ^ z) == 0
+    pub fn new(link: LinkAddresses, ether_type: u16) -> Self {
+        Self { destination: link.destination(), source: link.source(), ether_type }
     }
 }
 

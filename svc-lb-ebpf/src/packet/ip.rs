@@ -67,8 +67,19 @@ pub trait Family: Maps {
     /// Parses the header at an offset. XDP leaves every fragment to tc.
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Network<Self>, Exception>;
 
-    /// The changed part with other addresses, and `hops` taken off the hop limit.
-    fn rewritten(old: Self::Rewritten, to: &Tuple<Self>, hops: u8) -> Self::Rewritten;
+    /// The changed part with other addresses, and `hops` taken off the hop limit. `difference`: what the change of
+    /// addresses adds to a checksum ([`checksum::difference`]).
+    fn rewritten(old: Self::Rewritten, to: &Tuple<Self>, difference: u16, hops: u8) -> Self::Rewritten;
+
+    /// What its addresses add to a checksum.
+    fn address_sum(rewritten: &Self::Rewritten) -> u64;
+
+    /// [`Self::rewritten`] where no flow knows the difference.
+    #[inline(always)]
+    fn readdressed(old: Self::Rewritten, to: &Tuple<Self>, hops: u8) -> Self::Rewritten {
+        let difference = checksum::difference(Self::address_sum(&old), to.address_sum());
+        Self::rewritten(old, to, difference, hops)
+    }
 
     /// The header of a packet that svc-lb makes, with so many bytes behind it.
     fn header(source: Self, destination: Self, protocol: u8, payload: u16) -> Self::Header;
@@ -168,16 +179,21 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
-    fn rewritten(old: Ipv4Rewritten, to: &Tuple<Self>, hops: u8) -> Ipv4Rewritten {
+    fn rewritten(old: Ipv4Rewritten, to: &Tuple<Self>, difference: u16, hops: u8) -> Ipv4Rewritten {
         let mut new = Ipv4Rewritten {
             ttl: old.ttl.wrapping_sub(hops),
             source: to.source.0,
             destination: to.destination.0,
             ..old
         };
-        let before = old.first_word() + u64::from(old.source) + u64::from(old.destination);
-        new.checksum = checksum::update(old.checksum, before, new.first_word() + to.address_sum());
+        let hops = u32::from(!(old.first_word() as u16)) + new.first_word() as u32;
+        new.checksum = checksum::add(old.checksum, u32::from(difference) + hops);
         new
+    }
+
+    #[inline(always)]
+    fn address_sum(rewritten: &Ipv4Rewritten) -> u64 {
+        u64::from(rewritten.source) + u64::from(rewritten.destination)
     }
 
     #[inline(always)]
@@ -350,13 +366,18 @@ impl Family for Ipv6 {
     }
 
     #[inline(always)]
-    fn rewritten(old: Ipv6Rewritten, to: &Tuple<Self>, hops: u8) -> Ipv6Rewritten {
+    fn rewritten(old: Ipv6Rewritten, to: &Tuple<Self>, _difference: u16, hops: u8) -> Ipv6Rewritten {
         Ipv6Rewritten {
             hop_limit: old.hop_limit.wrapping_sub(hops),
             source: to.source.0,
             destination: to.destination.0,
             ..old
         }
+    }
+
+    #[inline(always)]
+    fn address_sum(rewritten: &Ipv6Rewritten) -> u64 {
+        Self(rewritten.source).sum() + Self(rewritten.destination).sum()
     }
 
     #[inline(always)]

@@ -16,10 +16,13 @@ pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;
 
-use crate::{exception::Exception, route::NextHop};
+use crate::exception::Exception;
 use aya_ebpf::EbpfContext;
 use core::ffi::c_void;
-use svc_lb_common::address::Tuple;
+use svc_lb_common::{
+    flow::{Flow, NextHop},
+    link::LinkAddresses,
+};
 
 /// A packet in the context of a hook. Offsets count from the first byte of the frame.
 pub trait Packet: Copy {
@@ -63,9 +66,9 @@ pub trait Packet: Copy {
     /// Whether the frame has no VLAN tag that the hardware took off.
     fn is_untagged(&self) -> bool;
 
-    /// Gives a TCP or UDP packet other addresses and ports, and corrects its checksums. `hops` are taken off
+    /// Gives a TCP or UDP packet the addresses and ports of its flow, and corrects its checksums. `hops` are taken off
     /// the TTL or hop limit.
-    fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception>;
+    fn rewrite<A: Family>(&self, headers: &Headers<A>, flow: &Flow<A>, hops: u8) -> Result<(), Exception>;
 
     /// Overwrites bytes, together with the checksum within the packet that makes up for the change.
     fn store<T: Copy>(&self, offset: usize, value: &T) -> Result<(), Exception>;
@@ -104,7 +107,7 @@ pub trait Packet: Copy {
     /// Addresses the frame to another port of the bridge that it came in by.
     #[inline(always)]
     fn switch_to(&self, hop: &NextHop) -> Result<(), Exception> {
-        self.store(0, &hop.destination)
+        self.store(0, &hop.link.destination())
     }
 
     /// Sends the packet back out of the interface that it came in by, to the link-layer address that
@@ -149,8 +152,7 @@ pub trait Packet: Copy {
     /// Exchanges the link-layer addresses.
     #[inline(always)]
     fn turn_link(&self) -> Result<(), Exception> {
-        let ethernet: Ethernet = self.load(0)?;
-        let turned = Ethernet { destination: ethernet.source, source: ethernet.destination, ..ethernet };
-        self.store(0, &turned)
+        let link: LinkAddresses = self.load(0)?;
+        self.store(0, &link.turned())
     }
 }

@@ -43,7 +43,7 @@ pub fn rewrite<P: Packet, A: Family>(
     hops: u8,
 ) -> Result<(), Exception> {
     let network = P::NETWORK + A::REWRITTEN_OFFSET;
-    packet.overwrite(network, &A::rewritten(packet.load(network)?, to, hops))?;
+    packet.overwrite(network, &A::readdressed(packet.load(network)?, to, hops))?;
     if !headers.key.tuple.ports_differ(to) {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //! does so gets every packet's data copied, also of those that it leaves alone.
 
 use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports, Tcp};
-use crate::{exception::Exception, maps, route::NextHop};
+use crate::{exception::Exception, maps, route};
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT,
@@ -16,11 +16,12 @@ use aya_ebpf::{
 };
 use core::ffi::c_void;
 use svc_lb_common::{
-    address::{Address, Ipv4, Ipv6, Tuple},
+    address::{Address, Ipv4, Ipv6},
     checksum,
     counters::DropReason,
-    flow::{TCP, UDP},
+    flow::{Flow, NextHop, TCP, UDP},
     interface::Interface,
+    link::LinkAddresses,
 };
 
 /// `PACKET_HOST` of linux/if_packet.h: addressed to this host.
@@ -103,7 +104,7 @@ impl<const LINK_LENGTH: usize> TcPacket<LINK_LENGTH> {
 
     /// Adds to what a transport checksum covers. `flags`: as of `bpf_l4_csum_replace`.
     #[inline(always)]
-    fn add_to_checksum(&self, offset: usize, difference: u32, flags: u64) -> Result<(), Exception> {
+    fn add_to_checksum(&self, offset: usize, difference: u16, flags: u64) -> Result<(), Exception> {
         let add = |flags| self.context().l4_csum_replace(offset, 0, u64::from(difference), flags);
         let mut result = add(flags);
         if result.is_err() && flags & BPF_F_IPV6 != 0 {
@@ -189,8 +190,8 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
             PACKET_HOST => true,
             // At the port of a bridge: to the bridge.
             PACKET_OTHERHOST if LINK_LENGTH != 0 => {
-                let (interface, ethernet) = (maps::interface(self.ifindex()), self.load::<Ethernet>(0));
-                matches!((interface, ethernet), (Some(interface), Ok(ethernet)) if ethernet.is_for(interface.mac))
+                let (interface, link) = (maps::interface(self.ifindex()), self.load::<LinkAddresses>(0));
+                matches!((interface, link), (Some(interface), Ok(link)) if link.is_for(interface.mac))
             }
             _ => false,
         };
@@ -204,20 +205,19 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     }
 
     #[inline(always)]
-    fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
+    fn rewrite<A: Family>(&self, headers: &Headers<A>, flow: &Flow<A>, hops: u8) -> Result<(), Exception> {
         let network = LINK_LENGTH + A::REWRITTEN_OFFSET;
-        let rewritten = A::rewritten(self.load(network)?, to, hops);
+        let rewritten = A::rewritten(self.load(network)?, &flow.rewrite, flow.address_difference, hops);
         self.store(network, &rewritten)?;
-        let from = &headers.key.tuple;
-        if from.ports_differ(to) {
-            self.store(headers.transport(), &Ports::of(to))?;
+        let ports_differ = headers.key.tuple.ports_differ(&flow.rewrite);
+        if ports_differ {
+            self.store(headers.transport(), &Ports::of(&flow.rewrite))?;
         }
         let udp = if headers.key.protocol == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
-        let addresses = checksum::difference(from.address_sum(), to.address_sum());
-        self.add_to_checksum(headers.checksum(), addresses, udp | pseudo_header_flags::<A>())?;
-        if from.ports_differ(to) {
-            let ports = checksum::difference(from.port_sum(), to.port_sum());
-            self.add_to_checksum(headers.checksum(), ports, udp)?;
+        let flags = udp | pseudo_header_flags::<A>();
+        self.add_to_checksum(headers.checksum(), flow.address_difference, flags)?;
+        if ports_differ {
+            self.add_to_checksum(headers.checksum(), flow.port_difference, udp)?;
         }
         Ok(())
     }
@@ -270,7 +270,7 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     ) -> Result<(), Exception> {
         // 0xFFFF is the checksum of nothing: what is added from here on is all that it covers.
         self.store(offset, &u16::MAX)?;
-        let [pseudo_header, segment] = [pseudo_header, segment].map(|sum| u32::from(checksum::fold(sum)));
+        let [pseudo_header, segment] = [pseudo_header, segment].map(checksum::fold);
         self.add_to_checksum(offset, pseudo_header, u64::from(BPF_F_PSEUDO_HDR))?;
         self.add_to_checksum(offset, segment, 0)
     }
@@ -309,14 +309,12 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
         if LINK_LENGTH == 0 {
             self.make_link_room()?;
         }
-        let ethernet =
-            Ethernet { destination: hop.destination, source: hop.source, ether_type: A::ETHER_TYPE };
-        self.store(0, &ethernet)?;
+        self.store(0, &Ethernet::new(hop.link, A::ETHER_TYPE))?;
         if hop.is_resolved() {
             // SAFETY: the helper takes no pointers.
             return Ok(unsafe { generated::bpf_redirect(hop.ifindex, 0) as i32 });
         }
-        let mut neighbour = hop.neighbour();
+        let mut neighbour = route::neighbour::<A>().ok_or(Exception::NotOurs)?;
         let length = size_of_val(&neighbour) as i32;
         // SAFETY: the parameters are as long as is said.
         Ok(unsafe { generated::bpf_redirect_neigh(hop.ifindex, &raw mut neighbour, length, 0) as i32 })

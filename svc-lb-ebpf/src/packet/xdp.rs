@@ -3,25 +3,37 @@
 //! What arrives here carries complete checksums: a network card never delivers others.
 
 use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports};
-use crate::{exception::Exception, maps, route::NextHop};
+use crate::{exception::Exception, maps};
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
     helpers::generated,
     programs::XdpContext,
 };
-use svc_lb_common::{address::Tuple, checksum, counters::DropReason, flow::TCP, interface::Interface};
+use svc_lb_common::{
+    checksum,
+    counters::DropReason,
+    flow::{Flow, NextHop, TCP},
+    interface::Interface,
+    link::LinkAddresses,
+};
 
 /// A packet in the context of XDP.
 #[derive(Clone, Copy)]
 pub struct XdpPacket {
     context: *mut xdp_md,
+    /// Read once: it is at the end of a chain of three pointers.
+    ifindex: u32,
 }
 
 impl XdpPacket {
     /// The packet of a context.
     #[inline(always)]
     pub fn new(context: &XdpContext) -> Self {
-        Self { context: context.ctx }
+        let context = context.ctx;
+        // SAFETY: the context is this program's. Volatile, because the kernel takes no load from a context
+        // by an address that is chosen.
+        let ifindex = unsafe { core::ptr::read_volatile(&raw const (*context).ingress_ifindex) };
+        Self { context, ifindex }
     }
 }
 
@@ -40,9 +52,7 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn ifindex(&self) -> u32 {
-        // SAFETY: the context is this program's. Volatile, because the kernel takes no load from a context
-        // by an address that is chosen.
-        unsafe { core::ptr::read_volatile(&raw const (*self.context).ingress_ifindex) }
+        self.ifindex
     }
 
     #[inline(always)]
@@ -73,11 +83,11 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn is_for_this_host(&self) -> bool {
-        let (Some(interface), Ok(ethernet)) = (maps::interface(self.ifindex()), self.load::<Ethernet>(0))
+        let (Ok(link), Some(interface)) = (self.load::<LinkAddresses>(0), maps::interface(self.ifindex()))
         else {
             return false;
         };
-        ethernet.is_for(interface.mac)
+        link.is_for(interface.mac)
     }
 
     #[inline(always)]
@@ -86,21 +96,20 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn rewrite<A: Family>(&self, headers: &Headers<A>, to: &Tuple<A>, hops: u8) -> Result<(), Exception> {
+    fn rewrite<A: Family>(&self, headers: &Headers<A>, flow: &Flow<A>, hops: u8) -> Result<(), Exception> {
         let network = self.at::<A::Rewritten>(Self::NETWORK + A::REWRITTEN_OFFSET)?;
         let ports = self.at::<Ports>(headers.transport())?;
         let field = self.at::<u16>(headers.checksum())?;
-        let old = headers.key.tuple.address_sum() + headers.key.tuple.port_sum();
-        let new = to.address_sum() + to.port_sum();
+        let difference = u32::from(flow.address_difference) + u32::from(flow.port_difference);
         // SAFETY: all three lie within the packet; BPF loads and stores have no alignment on the
         // architectures that it runs on.
         unsafe {
-            *network = A::rewritten(*network, to, hops);
-            *ports = Ports::of(to);
+            *network = A::rewritten(*network, &flow.rewrite, flow.address_difference, hops);
+            *ports = Ports::of(&flow.rewrite);
             *field = if headers.key.protocol == TCP {
-                checksum::update(*field, old, new)
+                checksum::add(*field, difference)
             } else {
-                checksum::update_udp(*field, old, new)
+                checksum::add_udp(*field, difference)
             };
         }
         Ok(())
@@ -160,9 +169,8 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn send_to<A: Family>(&self, hop: &NextHop) -> Result<u32, Exception> {
-        let ethernet =
-            Ethernet { destination: hop.destination, source: hop.source, ether_type: A::ETHER_TYPE };
-        self.store(0, &ethernet)?;
+        // The EtherType stays as it came.
+        self.store(0, &hop.link)?;
         if hop.ifindex == self.ifindex() {
             return Ok(xdp_action::XDP_TX);
         }

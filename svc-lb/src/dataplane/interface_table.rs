@@ -23,8 +23,8 @@ impl InterfaceTable {
         })
     }
 
-    /// Gives every interface a place: uplinks first, because to send by an interface costs less if it has
-    /// its slot, and only there a flow can remember that it is sent by it; then the older ones.
+    /// Gives every interface a place: uplinks first, because whose packets come in by it cost less if it
+    /// has its slot; then the older ones.
     fn of(interfaces: &[Interface]) -> Self {
         let mut table = Self::default();
         let mut in_order: Vec<&Interface> = interfaces.iter().collect();
@@ -36,11 +36,6 @@ impl InterfaceTable {
             }
         }
         table
-    }
-
-    /// The ifindex of the interface that has a slot.
-    pub fn index(&self, slot: u16) -> Option<u32> {
-        self.slots.get(&slot.into()).map(|interface| interface.index)
     }
 
     /// Writes what is new of these interfaces; `false`: nothing is. What the maps say of others stays, and one
@@ -96,7 +91,6 @@ mod tests {
         let table = InterfaceTable::of(&[pod, young, uplink]);
         assert_eq!(table.slots, [(5, uplink)].into());
         assert_eq!(table.others, [(pod.index, pod), (young.index, young)].into());
-        assert_eq!(table.index(5), Some(uplink.index));
         let table = InterfaceTable::of(&[young, pod]);
         assert_eq!(table.slots, [(5, pod)].into());
     }

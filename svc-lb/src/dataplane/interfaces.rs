@@ -67,11 +67,6 @@ impl Interfaces {
         self.write(maps, Settings { route_generation: generation, ..self.settings })
     }
 
-    /// The ifindex of the interface that has a slot of `INTERFACES`.
-    pub fn index(&self, slot: u16) -> Option<u32> {
-        self.table.index(slot)
-    }
-
     /// The generation of the routes.
     pub fn route_generation(&self) -> u32 {
         self.settings.route_generation
@@ -101,17 +96,17 @@ impl Interfaces {
         self.write(maps, Settings { node, ..self.settings })?;
 
         // A program must know its interface from its first packet on.
-        let mut moved = self.table.describe(maps, &self.entries(facts, node))?;
+        let mut changed = self.table.describe(maps, &self.entries(facts, node))?;
         self.detach_others(&served)?;
         for interface in &served {
             self.attach(ebpf, interface);
         }
         // Now it is known where XDP can send.
         let entries = self.entries(facts, node);
-        moved |= self.table.describe(maps, &entries)?;
+        changed |= self.table.describe(maps, &entries)?;
         self.table.forget_all_but(maps, &entries)?;
-        if moved {
-            // A flow knows its next hop by the interface's slot.
+        if changed {
+            // With its next hop a flow knows what can be sent by the interface.
             self.invalidate_next_hops(maps)?;
         }
         Ok(served

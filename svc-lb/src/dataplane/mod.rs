@@ -214,8 +214,7 @@ impl Dataplane {
     /// The neighbours to which flows have sent by themselves since this was last asked, as far as sweeps
     /// have seen them: the ifindex of the link, and the link-layer address.
     pub fn used_neighbours(&mut self) -> BTreeSet<(u32, [u8; 6])> {
-        let used = self.sweep.take_used().into_iter();
-        used.filter_map(|(slot, mac)| Some((self.interfaces.index(slot)?, bytemuck::cast(mac)))).collect()
+        self.sweep.take_used().into_iter().map(|(index, mac)| (index, bytemuck::cast(mac))).collect()
     }
 
     /// Makes the programs look up anew where packets go that they send on by themselves: something of the

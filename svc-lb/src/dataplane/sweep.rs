@@ -12,7 +12,8 @@ use std::{collections::BTreeSet, mem};
 use svc_lb_common::{
     address::Address,
     connection::State,
-    flow::{CachedNextHop, Flow, FlowKey},
+    flow::{Flow, FlowKey},
+    link::LinkAddress,
     timeout::Timeouts,
 };
 
@@ -35,9 +36,8 @@ pub struct Sweep {
     open: OpenFlows,
 }
 
-/// A next hop as flows remember it: the interface's slot, and the neighbour's link-layer address as it
-/// stands in a frame.
-pub type UsedNextHop = (u16, [u16; 3]);
+/// A next hop as flows remember it: the ifindex, and the neighbour's link-layer address as it stands in a frame.
+pub type UsedNextHop = (u32, LinkAddress);
 
 /// How many entries there are in `FLOWS_V4`, `NEW_FLOWS_V4`, `FLOWS_V6`, `NEW_FLOWS_V6`.
 pub type FlowCounts = [usize; 4];
@@ -140,7 +140,7 @@ impl Expiry {
                     continue;
                 }
             } else if self.uses_next_hop(&flow) {
-                used.insert((flow.next_hop.slot(), flow.next_hop.mac()));
+                used.insert((flow.next_hop.ifindex, flow.next_hop.link.destination()));
             }
             open.note(&flow);
         }
@@ -179,9 +179,7 @@ impl Expiry {
     fn uses_next_hop<A: Address>(&self, flow: &Flow<A>) -> bool {
         // The clock wraps.
         let seen = |since| flow.last_seen.wrapping_sub(since).cast_signed() >= 0;
-        flow.next_hop != CachedNextHop::default()
-            && flow.route_generation == self.route_generation
-            && self.used_since.is_none_or(seen)
+        flow.route_generation == self.route_generation && self.used_since.is_none_or(seen)
     }
 
     fn is_past<A: Address>(&self, key: &FlowKey<A>, flow: &Flow<A>) -> bool {

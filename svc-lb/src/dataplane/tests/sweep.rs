@@ -11,8 +11,8 @@ use std::process::Command;
 use svc_lb_common::{
     address::{Address, Be16, Ipv4, Tuple},
     connection::State,
-    flow::{CachedNextHop, Flow, FlowKey, Hook, TCP, UDP},
-    interface,
+    flow::{Flow, FlowKey, Hook, NextHop, TCP, UDP},
+    link::LinkAddresses,
 };
 
 /// Longer than every timeout but that of an established TCP connection.
@@ -136,10 +136,10 @@ fn a_sweep_notes_the_neighbours_to_which_flows_have_sent_lately() {
         dataplane.set_interfaces(&facts, &[]).expect("an interface");
         let now = dataplane.clock.now().expect("a clock");
         let current = dataplane.interfaces.route_generation();
-        let slot = u16::try_from(interface::slot(index)).expect("a slot");
         let add = |port: u16, age, generation: u32| {
             let [mut forward, reply] = pair::<Ipv4>(port, (age, age), now);
-            forward.1.next_hop = CachedNextHop::new(slot, [port, 0, 0]);
+            let link = LinkAddresses::new([port, 0, 0], [0; 3]);
+            forward.1.next_hop = NextHop { link, ifindex: index, ..NextHop::default() };
             forward.1.route_generation = generation;
             dataplane.maps.v4.flows.set(&[forward, reply]).expect("a pair");
         };
