@@ -156,7 +156,9 @@ impl Address for Ipv6 {
     #[inline(always)]
     fn mix(self) -> u32 {
         let [a, b, c, d] = self.0;
-        a ^ b.rotate_left(7) ^ c.rotate_left(13) ^ d.rotate_left(21)
+        // Odd factors, of which none is near another's multiple. BPF multiplies faster than it rotates.
+        let first = a.wrapping_mul(0x85eb_ca6b).wrapping_add(b.wrapping_mul(0xc2b2_ae35));
+        first.wrapping_add(c.wrapping_mul(0x27d4_eb2f)).wrapping_add(d.wrapping_mul(0x1656_67b1))
     }
 
     #[inline(always)]

@@ -31,6 +31,13 @@ pub fn difference(old: u64, new: u64) -> u16 {
     fold((ZERO - old) + new)
 }
 
+/// The [`difference`] of the change back.
+#[inline(always)]
+pub fn reverse(difference: u16) -> u16 {
+    // Both are zero in one's complement, and only one of them is a difference.
+    if difference == u16::MAX { difference } else { !difference }
+}
+
 /// The checksum field after a change of what it covers by a few [`difference`]s, which were added up.
 #[inline(always)]
 pub fn add(field: u16, differences: u32) -> u16 {
@@ -103,6 +110,13 @@ mod tests {
             let new = sum(&replacement);
             prop_assert_eq!(update(before, old, new), from_scratch(&bytes));
             prop_assert_eq!(add(before, difference(old, new).into()), from_scratch(&bytes));
+            prop_assert_eq!(reverse(difference(old, new)), difference(new, old));
+        }
+
+        #[test]
+        fn what_does_not_change_differs_by_nothing_in_either_direction(sum in any::<u32>()) {
+            let none = difference(sum.into(), sum.into());
+            prop_assert_eq!((none, reverse(none)), (u16::MAX, u16::MAX));
         }
 
         #[test]

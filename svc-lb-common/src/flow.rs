@@ -5,7 +5,7 @@
 
 use crate::{
     address::{Address, Ipv4, Ipv6, Tuple},
-    checksum,
+    checksum, hint,
     link::LinkAddresses,
 };
 use bytemuck::{Pod, Zeroable};
@@ -42,6 +42,19 @@ pub struct FlowKey<A> {
     pub protocol: u16,
     /// The [`Hook`] that the packet passes.
     pub hook: u16,
+}
+
+impl<A: Address> FlowKey<A> {
+    /// The [`hint`] of the address by which the flow is known: where packets enter the node the one that they are
+    /// for, where they leave it the one that they are from. It is a frontend's, a backend's or the node's own.
+    #[inline(always)]
+    pub fn hint(&self) -> u32 {
+        if self.hook == Hook::UplinkIngress as u16 || self.hook == Hook::PodIngress as u16 {
+            hint::index(self.tuple.destination)
+        } else {
+            hint::index(self.tuple.source)
+        }
+    }
 }
 
 const _: () = assert!(size_of::<FlowKey<Ipv4>>() == 16 && size_of::<FlowKey<Ipv6>>() == 40);
@@ -175,23 +188,21 @@ impl<A: Address> Flow<A> {
     /// next hop not looked up yet. A reply that is switched needs nobody's help.
     #[inline(always)]
     pub fn partner(&self, key: &FlowKey<A>) -> Self {
-        Self {
-            rewrite: key.tuple.reversed(),
-            partner_hook: key.hook as u8,
-            flags: self.flags ^ Self::REPLY,
-            next_hop: NextHop::default(),
-            route_generation: 0,
-            ..*self
-        }
-        .with_differences(&self.rewrite)
+        let mut partner = *self;
+        partner.turn(key);
+        partner
     }
 
-    /// The same with what the change from these addresses and ports adds to checksums.
+    /// Makes a flow with this key its [partner](Self::partner), where it is.
     #[inline(always)]
-    #[must_use]
-    pub fn with_differences(mut self, from: &Tuple<A>) -> Self {
-        self.set_differences(from);
-        self
+    pub fn turn(&mut self, key: &FlowKey<A>) {
+        self.rewrite = key.tuple.reversed();
+        self.partner_hook = key.hook as u8;
+        self.flags ^= Self::REPLY;
+        self.address_difference = checksum::reverse(self.address_difference);
+        self.port_difference = checksum::reverse(self.port_difference);
+        self.next_hop = NextHop::default();
+        self.route_generation = 0;
     }
 
     /// Notes what the change from these addresses and ports adds to checksums.
@@ -222,7 +233,7 @@ mod tests {
             protocol: TCP,
             hook: Hook::PodIngress as u16,
         };
-        let flow = Flow {
+        let mut flow = Flow {
             rewrite: Tuple { destination: address(3), destination_port: Be16::new(8080), ..key.tuple },
             service: 7,
             backend: 9,
@@ -232,8 +243,8 @@ mod tests {
             partner_hook: Hook::PodEgress as u8,
             flags: 0,
             ..Flow::default()
-        }
-        .with_differences(&key.tuple);
+        };
+        flow.set_differences(&key.tuple);
         let partner_key = flow.partner_key(TCP);
         assert_eq!(partner_key.tuple.source, address(3));
         assert_eq!(partner_key.tuple.destination, address(1));

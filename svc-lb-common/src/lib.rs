@@ -11,6 +11,7 @@
 //! - [`affinity`]: which backend a client had last
 //! - [`source_range`]: which sources may use a service
 //! - [`hash`]: what addresses and ports decide
+//! - [`hint`]: which addresses svc-lb may have to do with
 //! - [`snat`]: which source port a translated flow tries
 //! - [`checksum`]: Internet checksums (RFC 1071), incremental (RFC 1624)
 //! - [`crc32c`]: the checksum of SCTP, incremental
@@ -35,6 +36,7 @@ pub mod flow;
 pub mod fragment;
 pub mod frontend;
 pub mod hash;
+pub mod hint;
 pub mod interface;
 pub mod link;
 pub mod sctp;

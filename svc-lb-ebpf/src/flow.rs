@@ -6,7 +6,7 @@
 use crate::{
     atomic, config,
     exception::Exception,
-    load,
+    hint, load,
     maps::{self, Flows, Maps},
     packet::{Family, Headers},
     stages::Stages,
@@ -321,6 +321,7 @@ impl Place {
     /// Inserts an entry unless there is one with its key, in either table. Gives whether it did.
     #[inline(never)]
     pub fn insert<A: Maps>(self, key: &FlowKey<A>, flow: &Flow<A>) -> bool {
+        hint::set::<A>(key.hint());
         if table::<A>(self.unfinished()).insert(key, flow, u64::from(BPF_NOEXIST)).is_err() {
             return false;
         }

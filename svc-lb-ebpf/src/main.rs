@@ -5,6 +5,7 @@
 //! - [`pipeline`]: the way of a packet: flow → frontend → select → rewrite → forward
 //! - [`exception`]: why a packet is not simply translated
 //! - [`flow`]: the flow table: find, make, refresh and remove pairs
+//! - [`hint`]: which addresses may be those of flows and frontends
 //! - [`choice`]: which backend a client gets, by [`frontend`] and [`select`], [`affinity`] and [`load`]
 //! - [`nat`], [`source_port`]: the rewrite of a new flow, and its source port
 //! - [`untranslated`]: connections that are not translated, and that one which is must not be taken for
@@ -42,6 +43,8 @@ mod flow;
 mod fragment;
 #[cfg(target_arch = "bpf")]
 mod frontend;
+#[cfg(target_arch = "bpf")]
+mod hint;
 #[cfg(target_arch = "bpf")]
 mod icmp;
 #[cfg(target_arch = "bpf")]

@@ -7,13 +7,14 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use svc_lb_common::{
-    address::{Address, Ipv4, Ipv6},
+    address::{Address, Ipv4, Ipv6, Tuple},
     affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
     backend::{Backend, BackendLoad, MAX_BACKENDS},
     counters::{DropReason, Program, ProgramCounters, ServiceCounters},
     flow::{Flow, FlowKey, NextHop},
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     frontend::{Frontend, FrontendKey},
+    hint::HINTS,
     interface::{INTERFACE_SLOTS, Interface, MAX_OTHER_INTERFACES, Settings, slot as interface_slot},
     service::{MAX_CURSORS, MAX_SERVICES, MAX_SLOTS, Service},
     source_range::{MAX_SOURCE_RANGES, SourceRange},
@@ -32,6 +33,8 @@ pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, FLOW_ENTRIES>;
 pub type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentPorts, MAX_FRAGMENTED>;
 /// A table of frontends.
 pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, FRONTENDS, NO_PREALLOC>;
+/// A table of hints at addresses.
+pub type Hints = Array<u64, { HINTS as usize }>;
 /// A table of backends.
 pub type Backends<A> = Array<Backend<A>, { MAX_BACKENDS as usize }>;
 /// A table of what backends have to do.
@@ -57,6 +60,10 @@ static FRAGMENTS_V6: Fragments<Ipv6> = Fragments::new();
 static FRONTENDS_V4: Frontends<Ipv4> = Frontends::new();
 #[btf_map]
 static FRONTENDS_V6: Frontends<Ipv6> = Frontends::new();
+#[btf_map]
+static HINTS_V4: Hints = Hints::new();
+#[btf_map]
+static HINTS_V6: Hints = Hints::new();
 #[btf_map]
 static BACKENDS_V4: Backends<Ipv4> = Backends::new();
 #[btf_map]
@@ -136,13 +143,25 @@ pub struct Scratch<A> {
 }
 
 impl<A: Address> Scratch<A> {
-    /// Completes the direction at hand, which has this key, and makes the other from it. With a stack frame of its
-    /// own.
+    /// Makes the other direction from the one at hand, which has this key. With a stack frame of its own.
     #[inline(never)]
     pub fn pair(&mut self, key: &FlowKey<A>) {
-        self.flow.set_differences(&key.tuple);
         self.partner_key = self.flow.partner_key(key.protocol);
-        self.partner = self.flow.partner(key);
+        self.partner = self.flow;
+        self.partner.turn(key);
+    }
+
+    /// The same for a flow that changes what it translates: what its checksums need of that is not known yet.
+    #[inline(always)]
+    pub fn pair_translated(&mut self, key: &FlowKey<A>) {
+        self.set_differences(&key.tuple);
+        self.pair(key);
+    }
+
+    /// With a stack frame of its own.
+    #[inline(never)]
+    fn set_differences(&mut self, from: &Tuple<A>) {
+        self.flow.set_differences(from);
     }
 }
 
@@ -166,6 +185,8 @@ pub trait Maps: Address {
     fn fragments() -> &'static Fragments<Self>;
     /// Frontends.
     fn frontends() -> &'static Frontends<Self>;
+    /// Hints at addresses.
+    fn hints() -> &'static Hints;
     /// Backends.
     fn backends() -> &'static Backends<Self>;
     /// What backends have to do.
@@ -196,6 +217,10 @@ impl Maps for Ipv4 {
     #[inline(always)]
     fn frontends() -> &'static Frontends<Self> {
         &FRONTENDS_V4
+    }
+    #[inline(always)]
+    fn hints() -> &'static Hints {
+        &HINTS_V4
     }
     #[inline(always)]
     fn backends() -> &'static Backends<Self> {
@@ -239,6 +264,10 @@ impl Maps for Ipv6 {
     #[inline(always)]
     fn frontends() -> &'static Frontends<Self> {
         &FRONTENDS_V6
+    }
+    #[inline(always)]
+    fn hints() -> &'static Hints {
+        &HINTS_V6
     }
     #[inline(always)]
     fn backends() -> &'static Backends<Self> {

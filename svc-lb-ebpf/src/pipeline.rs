@@ -6,7 +6,7 @@ use crate::{
     clock, echo,
     exception::Exception,
     flow::{self, Found},
-    fragment, frontend, icmp, maps, nat,
+    fragment, frontend, hint, icmp, maps, nat,
     packet::{self, Family, Headers, Packet, sctp},
     route,
     stages::Stages,
@@ -72,6 +72,10 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
         return Err(Exception::NotOurs);
     }
     let headers = packet::parse::<P, A>(packet, hook)?;
+    if !hint::is_set::<A>(headers.key.hint()) {
+        let destination = headers.key.tuple.destination;
+        return Err(if is_ingress(hook) { frontend::none_at(destination) } else { Exception::NotOurs });
+    }
     let now = clock::now();
     let (flow, way, hop) = match flow::find(headers, now) {
         Some(found) => {
@@ -80,7 +84,6 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
             (flow::refresh(&found, headers, now)?, way, hop)
         }
         None if is_ingress(hook) => {
-            // Most packets are for no frontend at all: this tells so with one lookup, and without a call.
             let address = frontend::known(headers.key.tuple.destination);
             let flow = match address.and_then(|address| A::admit(address.flags, now)) {
                 Ok(()) => nat::drafted()?,

@@ -13,7 +13,7 @@ use svc_lb_common::{address::Be16, flow::FlowKey, hash, snat::Attempt};
 pub fn reserve<A: Family>(key: &FlowKey<A>) -> bool {
     let Some(scratch) = maps::scratch::<A>() else { return false };
     let own = scratch.masqueraded == 0 || config::snat_ports().contains(key.tuple.source_port.get());
-    scratch.pair(key);
+    scratch.pair_translated(key);
     if own && scratch.place.insert(&scratch.partner_key, &scratch.partner) {
         return true;
     }
@@ -52,7 +52,7 @@ unsafe extern "C" fn attempt<A: Family>(number: u32, _context: *mut c_void) -> i
     } else {
         return 0;
     };
-    scratch.pair(&headers.key);
+    scratch.pair_translated(&headers.key);
     let (place, key) = (scratch.place, &scratch.partner_key);
     let reserved = place.displace(key, need) && place.insert(key, &scratch.partner);
     scratch.probe.reserved = u32::from(reserved);

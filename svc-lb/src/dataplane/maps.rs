@@ -72,6 +72,8 @@ pub trait FamilyNames: Address {
     const NEW_FLOWS: &'static str;
     /// Frontends.
     const FRONTENDS: &'static str;
+    /// Hints at addresses.
+    const HINTS: &'static str;
     /// Backends.
     const BACKENDS: &'static str;
     /// What backends have to do.
@@ -86,6 +88,7 @@ impl FamilyNames for Ipv4 {
     const FLOWS: &'static str = "FLOWS_V4";
     const NEW_FLOWS: &'static str = "NEW_FLOWS_V4";
     const FRONTENDS: &'static str = "FRONTENDS_V4";
+    const HINTS: &'static str = "HINTS_V4";
     const BACKENDS: &'static str = "BACKENDS_V4";
     const BACKEND_LOADS: &'static str = "BACKEND_LOADS_V4";
     const AFFINITY: &'static str = "AFFINITY_V4";
@@ -96,6 +99,7 @@ impl FamilyNames for Ipv6 {
     const FLOWS: &'static str = "FLOWS_V6";
     const NEW_FLOWS: &'static str = "NEW_FLOWS_V6";
     const FRONTENDS: &'static str = "FRONTENDS_V6";
+    const HINTS: &'static str = "HINTS_V6";
     const BACKENDS: &'static str = "BACKENDS_V6";
     const BACKEND_LOADS: &'static str = "BACKEND_LOADS_V6";
     const AFFINITY: &'static str = "AFFINITY_V6";
@@ -111,6 +115,8 @@ pub struct FamilyMaps<A: Address> {
     pub new_flows: HashMap<FlowKey<A>, Flow<A>>,
     /// Address, port, protocol → service id.
     pub frontends: HashMap<FrontendKey<A>, Frontend>,
+    /// Hash of an address → whether svc-lb may have to do with it.
+    pub hints: Array<u64>,
     /// Backend index → endpoint.
     pub backends: Array<Backend<A>>,
     /// Backend index → its open connections.
@@ -127,6 +133,7 @@ impl<A: FamilyNames> FamilyMaps<A> {
             flows: HashMap::open(directory, A::FLOWS, access)?,
             new_flows: HashMap::open(directory, A::NEW_FLOWS, access)?,
             frontends: HashMap::open(directory, A::FRONTENDS, access)?,
+            hints: Array::open(directory, A::HINTS, access)?,
             backends: Array::open(directory, A::BACKENDS, access)?,
             backend_loads: Array::open(directory, A::BACKEND_LOADS, access)?,
             affinities: HashMap::open(directory, A::AFFINITY, access)?,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::compile::ServicePort;
 use std::sync::Arc;
-use svc_lb_common::{backend::BackendLoad, frontend::Frontend, service::Service};
+use svc_lb_common::{backend::BackendLoad, frontend::Frontend, hint, service::Service};
 
 /// What a sync did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +110,12 @@ impl<A: FamilyNames> FamilyMaps<A> {
 
     fn set_frontends(&self, frontends: &[(FrontendKey, Frontend)]) -> Result<(), MapError> {
         let elements = frontends.iter().filter_map(|(key, frontend)| Some((key.to_map()?, *frontend)));
-        self.frontends.set(&elements.collect::<Vec<_>>())
+        let elements: Vec<(_, Frontend)> = elements.collect();
+        // Without its hint no program finds an address.
+        let addresses = frontends.iter().filter(|(key, _)| key.is_address());
+        let hinted = addresses.filter_map(|(key, _)| A::from_ip(key.address));
+        self.hints.set(&hinted.map(|address| (hint::index(address), hint::SET)).collect::<Vec<_>>())?;
+        self.frontends.set(&elements)
     }
 
     fn remove_frontends(&self, keys: &[FrontendKey]) -> Result<(), MapError> {
