@@ -43,7 +43,7 @@ const THROUGHPUT: f64 = 0.95;
 const VARIANTS: usize = 7;
 
 /// Measures everything; when there is little time, IPv4 alone.
-pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     let families: &[Family] = if effort == Effort::Full { &FAMILIES } else { &FAMILIES[..1] };
     // Only the iptables shape is slower the more there are; the others would but take longer to build.
     let others = if effort == Effort::Full { OTHERS } else { FEW_OTHERS };
@@ -98,7 +98,7 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    fn all(&self, done: &mut dyn FnMut(Group)) -> Result<()> {
+    fn all(&self, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
         for balancer in self.variants() {
             self.sites.of(balancer).check(balancer, self.way, self.family)?;
         }
@@ -141,7 +141,7 @@ impl Measured<'_> {
         ))
     }
 
-    fn latency(&self, done: &mut dyn FnMut(Group)) -> Result<()> {
+    fn latency(&self, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
         let values = self.interleaved(|balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, |_, target, listener| {
                 legs::latency(Connection::open(target, listener)?)

@@ -60,7 +60,7 @@ impl Benchmark {
     }
 
     /// Measures, and hands over each group of measurements as soon as it is complete.
-    fn run(self, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+    fn run(self, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
         match self {
             Self::Packets => packets::measure(effort, done),
             Self::SocketLb => socket_lb::measure(effort, done),

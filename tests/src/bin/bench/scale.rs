@@ -23,7 +23,7 @@ const QUICK_SIZES: [u32; 4] = [10, 100, 1_000, 10_000];
 const ENDPOINTS: u32 = 10;
 
 /// Measures everything.
-pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     let sizes: &[u32] = match effort {
         Effort::Full => &SIZES,
         Effort::Quick => &QUICK_SIZES,

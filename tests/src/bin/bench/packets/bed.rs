@@ -140,8 +140,7 @@ impl Bed {
         frame[..rest.len()].copy_from_slice(rest);
         let (first, mask, stride) = match case.flows {
             Flows::Known(number) => (0, number - 1, STRIDE),
-            Flows::InOrder(number) => (0, number - 1, 1),
-            Flows::New { made, .. } => (made, u32::MAX, 1),
+            Flows::From(made) | Flows::New { made, .. } => (made, u32::MAX, 1),
         };
         let unhurried = !matches!(case.flows, Flows::New { flood: true, .. });
         let course = Course {

@@ -36,7 +36,7 @@ struct Round {
 }
 
 /// Measures changes in each scene.
-pub fn measure(scenes: &mut [Scene], effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scenes: &mut [Scene], effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     let rounds = match effort {
         Effort::Full => ROUNDS,
         Effort::Quick => QUICK_ROUNDS,

@@ -33,7 +33,7 @@ const LEAST_SPEED: f64 = 0.95;
 const LEAST_SPEED_BESIDE_NFTABLES: f64 = 1.1;
 
 /// Measures it in both families. A connection that fails ends the measurement.
-pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scene: &Scene, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     nft::run(scene.rig.node().namespace(), nft::FLUSH)?;
     // A pod of its own. To the backend a translated connection is the same as a direct one from the same port,
     // and the kernel gives a port twice where the destinations differ.

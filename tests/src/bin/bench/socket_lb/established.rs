@@ -20,7 +20,7 @@ const ROUNDS: usize = 100;
 const LEAST_SPEED: f64 = 0.95;
 
 /// Measures latency and throughput in both families.
-pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scene: &Scene, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     for family in FAMILIES {
         let variants = [
             (Socket::Outside, scene.backend(family)),

@@ -26,7 +26,7 @@ const MORE_FOR_A_FRONTEND: f64 = 300.0;
 const MORE_FOR_ANYTHING_ELSE: f64 = 100.0;
 
 /// Measures it in both families.
-pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scene: &Scene, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     for family in FAMILIES {
         let (backend, cluster_ip) = (scene.backend(family), scene.cluster_ip(family));
         let calls = [
