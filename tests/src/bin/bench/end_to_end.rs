@@ -14,14 +14,15 @@ mod site;
 use crate::{
     legs::{self, Latency},
     measurement::{Measurement, Unit},
+    parallel,
     report::Group,
     rounds::{Effort, interleaved},
     traffic::Connection,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use site::{Balancer, Site, Way};
 use svc_lb::compile::Family;
-use svc_lb_tests::{Xdp, plan::FAMILIES};
+use svc_lb_tests::plan::FAMILIES;
 
 /// Rounds of a full measurement.
 const ROUNDS: usize = 16;
@@ -47,14 +48,7 @@ pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<(
     let families: &[Family] = if effort == Effort::Full { &FAMILIES } else { &FAMILIES[..1] };
     // Only the iptables shape is slower the more there are; the others would but take longer to build.
     let others = if effort == Effort::Full { OTHERS } else { FEW_OTHERS };
-    let sites = Sites {
-        none: Site::without_svc_lb(Balancer::None, families, 0)?,
-        nftables: Site::without_svc_lb(Balancer::Nftables, families, others)?,
-        iptables: Site::without_svc_lb(Balancer::Iptables, families, OTHERS)?,
-        haproxy: Site::without_svc_lb(Balancer::Haproxy, families, 0)?,
-        xdp: Site::with_svc_lb(Xdp::Native, others)?,
-        tc: Site::with_svc_lb(Xdp::Off, others)?,
-    };
+    let sites = Sites::build(families, others)?;
     let mut of_way = |way| {
         families.iter().try_for_each(|&family| Measured { sites: &sites, effort, way, family }.all(done))
     };
@@ -77,6 +71,30 @@ struct Sites {
 }
 
 impl Sites {
+    /// Builds them. `others`: how many other Services there are where their number makes no difference.
+    fn build(families: &[Family], others: u16) -> Result<Self> {
+        use Balancer::{Haproxy, Iptables, Nftables, None, Tc, Xdp};
+        // What takes longest begins first.
+        let balancers = [Iptables, Nftables, Xdp, Tc, Haproxy, None];
+        let mut sites = parallel::each(balancers, |balancer| match balancer {
+            Xdp => Site::with_svc_lb(svc_lb_tests::Xdp::Native, others),
+            Tc => Site::with_svc_lb(svc_lb_tests::Xdp::Off, others),
+            Iptables => Site::without_svc_lb(balancer, families, OTHERS),
+            Nftables => Site::without_svc_lb(balancer, families, others),
+            _ => Site::without_svc_lb(balancer, families, 0),
+        })?
+        .into_iter();
+        let mut next = || sites.next().context("a site too few");
+        Ok(Self {
+            iptables: next()?,
+            nftables: next()?,
+            xdp: next()?,
+            tc: next()?,
+            haproxy: next()?,
+            none: next()?,
+        })
+    }
+
     fn of(&self, balancer: Balancer) -> &Site {
         match balancer {
             Balancer::None => &self.none,

@@ -11,7 +11,7 @@ mod nftables;
 mod scene;
 mod start;
 
-use crate::{report::Group, rounds::Effort};
+use crate::{parallel, report::Group, rounds::Effort};
 use anyhow::Result;
 use scene::Scene;
 
@@ -28,14 +28,12 @@ pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<(
         Effort::Full => &SIZES,
         Effort::Quick => &QUICK_SIZES,
     };
-    let mut scenes = Vec::new();
-    for &services in sizes {
-        let mut scene = Scene::build(services)?;
-        done(start::measure(&mut scene, effort)?);
-        scenes.push(scene);
+    let mut scenes = parallel::each(sizes.iter().copied(), Scene::build)?;
+    for scene in &mut scenes {
+        done(start::measure(scene, effort)?);
     }
     // Before the changes, which fill the flow tables with connections.
-    done(first_packet::measure(&scenes, effort)?);
+    first_packet::measure(&scenes, effort, done)?;
     change::measure(&mut scenes, effort, done)
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Rounds a size.
 const ROUNDS: u32 = 20;
 /// The same for a first impression.
-const QUICK_ROUNDS: u32 = 5;
+const QUICK_ROUNDS: u32 = 9;
 /// In how many of the rounds the rules are changed too: that can take seconds.
 const RULES_ROUNDS: u32 = 5;
 /// How long a change may take.
