@@ -28,16 +28,14 @@ use svc_lb_common::counters::Program::{
 };
 use svc_lb_tests::plan::FAMILIES;
 
-/// How many flows are known.
-const FLOWS: [u32; 3] = [1, 1 << 13, 1 << 16];
+/// How many flows are known, in a table as large as the agent's.
+const FLOWS: [u32; 2] = [1, 1 << 13];
 /// How many are known at the most, which a quick measurement leaves out.
 const MANY_FLOWS: u32 = 1 << 19;
 /// From how many flows on the processor's caches decide.
 const BEYOND_CACHES: u32 = 1 << 16;
-/// Entries of the flow tables: enough for all kinds of flows, two each.
-const ENTRIES: u32 = 1 << 19;
-/// The same for many.
-const MANY_ENTRIES: u32 = 1 << 22;
+/// Entries of the flow tables, as the agent has them by default.
+const ENTRIES: u32 = 1 << 18;
 
 /// Measures every program.
 pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
@@ -52,27 +50,28 @@ pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<(
             }
             done(not_ours(bed, maker, effort)?);
         }
-        Ok(())
-    })?;
-    if effort == Effort::Full {
-        Bed::with(MANY_ENTRIES, |bed| {
-            for maker in makers(bed) {
-                open_flows(bed, maker, 0..MANY_FLOWS)?;
-                done(established(bed, maker, MANY_FLOWS, effort)?);
-            }
-            Ok(())
-        })?;
-    }
-    // Here flows are always new, and displace older ones.
-    let floods: &[bool] = if effort == Effort::Full { &[false, true] } else { &[false] };
-    Bed::with(ENTRIES, |bed| {
+        // From here on flows are always new, and displace older ones.
+        let floods: &[bool] = if effort == Effort::Full { &[false, true] } else { &[false] };
         for &flood in floods {
             for maker in makers(bed) {
                 done(opened(bed, maker, flood, effort)?);
             }
         }
         Ok(())
-    })
+    })?;
+    let beyond_caches: &[u32] =
+        if effort == Effort::Full { &[BEYOND_CACHES, MANY_FLOWS] } else { &[BEYOND_CACHES] };
+    for &number in beyond_caches {
+        // Two for each flow of all kinds, and some room.
+        Bed::with(number * 8, |bed| {
+            for maker in makers(bed) {
+                open_flows(bed, maker, 0..number)?;
+                done(established(bed, maker, number, effort)?);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Where flows are for, and the programs of their first packets, answers and acknowledgements.
@@ -223,8 +222,8 @@ fn opened(bed: &mut Bed, maker: Maker, flood: bool, effort: Effort) -> Result<Gr
     let mut rows = floors(maker, 1)?;
     // No flow is known here.
     rows.truncate(XDP_FLOOR);
-    // In a flood they are others than before.
-    let new = Flows::New { made: u32::from(flood) << 28, flood };
+    // All others than were there before.
+    let new = Flows::New { made: if flood { 1 << 28 } else { 1 << 20 }, flood };
     let syn = |subject, purpose| maker.forward(subject, purpose, Flags::Syn).map(|case| case.of(new));
     let connect = if maker.family == Family::V4 { "floor_connect_v4" } else { "floor_connect_v6" };
     let floor = rows.len();
@@ -232,9 +231,10 @@ fn opened(bed: &mut Bed, maker: Maker, flood: bool, effort: Effort) -> Result<Gr
     let floor_case = Case { purpose: None, ..syn(Subject::Xdp(connect), Purpose::Remote)? }.sent();
     let [mut floor_case, mut remote] =
         [floor_case.named("floor (c)"), remote.named("XDP, to a remote backend")];
-    // A full table takes longer: both have to displace a flow for each new one, from the first measured one on.
+    // A full table takes longer: both have to displace a flow for each new one, from the first measured one on. The
+    // established ones that are left are displaced last.
     for case in [&mut floor_case, &mut remote] {
-        bed.run(case, ENTRIES / 2)?;
+        bed.run(case, ENTRIES)?;
     }
     rows.extend([Row::alone(floor_case), Row::beside(remote, floor, Some(1.15).filter(|_| !flood))]);
     if !flood {
