@@ -25,7 +25,10 @@ use svc_lb::compile::Family;
 use svc_lb_tests::plan::FAMILIES;
 
 /// Rounds of a full measurement.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 40;
+/// Those of a quick measurement: of what has a target, and of what has none.
+const QUICK_ROUNDS: usize = 15;
+const FEW_ROUNDS: usize = 5;
 
 /// How many other Services a load balancer has to carry, and how many where little time must do.
 const OTHERS: u16 = 10_000;
@@ -45,9 +48,9 @@ const VARIANTS: usize = 7;
 
 /// Measures everything; when there is little time, IPv4 alone.
 pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
-    let families: &[Family] = if effort == Effort::Full { &FAMILIES } else { &FAMILIES[..1] };
+    let families = effort.of(&FAMILIES[..], &FAMILIES[..1]);
     // Only the iptables shape is slower the more there are; the others would but take longer to build.
-    let others = if effort == Effort::Full { OTHERS } else { FEW_OTHERS };
+    let others = effort.of(OTHERS, FEW_OTHERS);
     let sites = Sites::build(families, others)?;
     let mut of_way = |way| {
         families.iter().try_for_each(|&family| Measured { sites: &sites, effort, way, family }.all(done))
@@ -142,10 +145,10 @@ impl Measured<'_> {
     }
 
     fn connections(&self) -> Result<Group> {
-        let values = self.interleaved(|balancer| {
+        let local = self.way == Way::LocalNodePort;
+        let values = self.interleaved(local, |balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, legs::connections)
         })?;
-        let local = self.way == Way::LocalNodePort;
         Ok(self.group(
             &self.title("TCP connections with a request each, by one processor"),
             Unit::ConnectionsPerSecond,
@@ -160,7 +163,7 @@ impl Measured<'_> {
     }
 
     fn latency(&self, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
-        let values = self.interleaved(|balancer| {
+        let values = self.interleaved(false, |balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, |_, target, listener| {
                 legs::latency(Connection::open(target, listener)?)
             })
@@ -176,12 +179,12 @@ impl Measured<'_> {
     }
 
     fn throughput(&self) -> Result<Group> {
-        let values = self.interleaved(|balancer| {
+        let cluster_ip = self.way == Way::ClusterIp;
+        let values = self.interleaved(cluster_ip, |balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, |workers, target, listener| {
                 legs::throughput(workers, Connection::open(target, listener)?)
             })
         })?;
-        let cluster_ip = self.way == Way::ClusterIp;
         Ok(self.group(
             &self.title("Throughput of a connection, by one processor"),
             Unit::GigabitsPerSecond,
@@ -193,9 +196,14 @@ impl Measured<'_> {
         ))
     }
 
-    fn interleaved<T>(&self, mut leg: impl FnMut(Balancer) -> Result<T>) -> Result<[Vec<T>; VARIANTS]> {
+    fn interleaved<T>(
+        &self,
+        has_target: bool,
+        mut leg: impl FnMut(Balancer) -> Result<T>,
+    ) -> Result<[Vec<T>; VARIANTS]> {
+        let quick_rounds = if has_target { QUICK_ROUNDS } else { FEW_ROUNDS };
         let variants = self.variants();
-        interleaved(self.effort.rounds(ROUNDS), |variant| leg(variants[variant]))
+        interleaved(self.effort.of(ROUNDS, quick_rounds), |variant| leg(variants[variant]))
     }
 
     /// Each beside what is measured without a load balancer; svc-lb's as said.

@@ -51,7 +51,7 @@ pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<(
             done(not_ours(bed, maker, effort)?);
         }
         // From here on flows are always new, and displace older ones.
-        let floods: &[bool] = if effort == Effort::Full { &[false, true] } else { &[false] };
+        let floods = effort.of(&[false, true][..], &[false]);
         for &flood in floods {
             for maker in makers(bed) {
                 done(opened(bed, maker, flood, effort)?);
@@ -59,9 +59,7 @@ pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<(
         }
         Ok(())
     })?;
-    let beyond_caches: &[u32] =
-        if effort == Effort::Full { &[BEYOND_CACHES, MANY_FLOWS] } else { &[BEYOND_CACHES] };
-    for &number in beyond_caches {
+    for &number in effort.of(&[BEYOND_CACHES, MANY_FLOWS][..], &[BEYOND_CACHES]) {
         // Two for each flow of all kinds, and some room.
         Bed::with(number * 8, |bed| {
             for maker in makers(bed) {

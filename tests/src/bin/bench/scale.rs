@@ -17,17 +17,14 @@ use scene::Scene;
 
 /// How many Services there are; the fewest are what the cost of a first packet is compared with.
 const SIZES: [u32; 5] = [10, 100, 1_000, 10_000, 50_000];
-/// The same for a first impression.
-const QUICK_SIZES: [u32; 4] = [10, 100, 1_000, 10_000];
+/// How many of these are enough for a first impression.
+const QUICK_SIZES: usize = 4;
 /// How many endpoints each of them has.
 const ENDPOINTS: u32 = 10;
 
 /// Measures everything.
 pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
-    let sizes: &[u32] = match effort {
-        Effort::Full => &SIZES,
-        Effort::Quick => &QUICK_SIZES,
-    };
+    let sizes = effort.of(&SIZES[..], &SIZES[..QUICK_SIZES]);
     let mut scenes = parallel::each(sizes.iter().copied(), Scene::build)?;
     for scene in &mut scenes {
         done(start::measure(scene, effort)?);

@@ -37,10 +37,7 @@ struct Round {
 
 /// Measures changes in each scene.
 pub fn measure(scenes: &mut [Scene], effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
-    let rounds = match effort {
-        Effort::Full => ROUNDS,
-        Effort::Quick => QUICK_ROUNDS,
-    };
+    let rounds = effort.of(ROUNDS, QUICK_ROUNDS);
     let mut least = None;
     for scene in scenes.iter_mut().filter(|scene| scene.cluster.services() >= LEAST) {
         // The first change finds nothing in any cache.

@@ -33,7 +33,7 @@ const MANY_FOR_A_CLIENT: u32 = 10_000;
 /// Measures first packets in each scene, the one with the fewest Services first.
 pub fn measure(scenes: &[Scene], effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     let measure = |title: &str, unit, target: &dyn Fn(u32) -> bool, leg: &dyn Fn(&Scene) -> Result<f64>| {
-        let rounds = if effort == Effort::Full { ROUNDS } else { QUICK_ROUNDS };
+        let rounds = effort.of(ROUNDS, QUICK_ROUNDS);
         let values = rounds::interleaved_all(scenes.len(), rounds, |scene| leg(&scenes[scene]))?;
         anyhow::Ok(group(title, scenes, unit, values, target))
     };
