@@ -13,7 +13,7 @@ mod node;
 
 use crate::{
     measurement::{Measurement, Unit},
-    report::Group,
+    report::{Group, thousands},
     rounds::{self, Effort},
 };
 use anyhow::Result;
@@ -195,7 +195,11 @@ fn established(bed: &mut Bed, maker: Maker, number: u32, effort: Effort) -> Resu
         ),
         Row::beside(reply(TcPodEgress, Purpose::FromPod)?.named("tc, reply to a pod"), TC_FLOOR, Some(in_tc)),
     ]);
-    let title = format!("{family}: a packet of one of {number} established flows, by test runs");
+    let flows = match number {
+        1 => "the only established flow".to_owned(),
+        number => format!("one of {} established flows", thousands(number)),
+    };
+    let title = format!("{family}: a packet of {flows}, by test runs");
     measure_rows(bed, title, rows, number, effort)
 }
 

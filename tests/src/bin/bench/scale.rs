@@ -33,21 +33,3 @@ pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<(
     first_packet::measure(&scenes, effort, done)?;
     change::measure(&mut scenes, effort, done)
 }
-
-/// A number of Services as it is printed.
-fn thousands(number: u32) -> String {
-    match (number / 1000, number % 1000) {
-        (0, rest) => rest.to_string(),
-        (thousands, rest) => format!("{thousands},{rest:03}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_groups_of_three_digits() {
-        assert_eq!([10, 1_000, 50_000].map(thousands), ["10", "1,000", "50,000"]);
-    }
-}

@@ -1,12 +1,9 @@
 //! One endpoint changes.
 
-use super::{
-    scene::{Scene, Sync},
-    thousands,
-};
+use super::scene::{Scene, Sync};
 use crate::{
     measurement::{Measurement, Unit},
-    report::Group,
+    report::{Group, thousands},
     rounds::Effort,
 };
 use anyhow::{Result, ensure};

@@ -3,12 +3,11 @@
 use super::{
     attached::{Attached, PROGRAM},
     scene::Scene,
-    thousands,
 };
 use crate::{
     measurement::{Measurement, Unit, median},
     processor,
-    report::Group,
+    report::{Group, thousands},
     rounds::{self, Effort},
     traffic::{Connection, Listener},
 };

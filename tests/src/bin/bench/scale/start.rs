@@ -4,11 +4,10 @@ use super::{
     memory,
     nftables::Rules,
     scene::{Scene, Sync},
-    thousands,
 };
 use crate::{
     measurement::{Measurement, Unit},
-    report::Group,
+    report::{Group, thousands},
     rounds::Effort,
 };
 use anyhow::Result;
