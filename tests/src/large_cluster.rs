@@ -30,7 +30,8 @@ const FIRST_CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 const FIRST_POD: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
 const FIRST_NODE_PORT: u16 = 30000;
 const PORT: u16 = 80;
-const TARGET_PORT: u16 = 8080;
+/// What its pods serve.
+pub const TARGET_PORT: u16 = 9000;
 
 /// So many Services, each with so many endpoints, at least one.
 #[derive(Clone, Debug)]

@@ -14,17 +14,21 @@ mod site;
 use crate::{
     legs::{self, Latency},
     measurement::{Measurement, Unit},
+    parallel,
     report::Group,
     rounds::{Effort, interleaved},
     traffic::Connection,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use site::{Balancer, Site, Way};
 use svc_lb::compile::Family;
-use svc_lb_tests::{Xdp, plan::FAMILIES};
+use svc_lb_tests::plan::FAMILIES;
 
 /// Rounds of a full measurement.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 40;
+/// Those of a quick measurement: of what has a target, and of what has none.
+const QUICK_ROUNDS: usize = 15;
+const FEW_ROUNDS: usize = 5;
 
 /// How many other Services a load balancer has to carry, and how many where little time must do.
 const OTHERS: u16 = 10_000;
@@ -43,18 +47,11 @@ const THROUGHPUT: f64 = 0.95;
 const VARIANTS: usize = 7;
 
 /// Measures everything; when there is little time, IPv4 alone.
-pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
-    let families: &[Family] = if effort == Effort::Full { &FAMILIES } else { &FAMILIES[..1] };
+pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
+    let families = effort.of(&FAMILIES[..], &FAMILIES[..1]);
     // Only the iptables shape is slower the more there are; the others would but take longer to build.
-    let others = if effort == Effort::Full { OTHERS } else { FEW_OTHERS };
-    let sites = Sites {
-        none: Site::without_svc_lb(Balancer::None, families, 0)?,
-        nftables: Site::without_svc_lb(Balancer::Nftables, families, others)?,
-        iptables: Site::without_svc_lb(Balancer::Iptables, families, OTHERS)?,
-        haproxy: Site::without_svc_lb(Balancer::Haproxy, families, 0)?,
-        xdp: Site::with_svc_lb(Xdp::Native, others)?,
-        tc: Site::with_svc_lb(Xdp::Off, others)?,
-    };
+    let others = effort.of(OTHERS, FEW_OTHERS);
+    let sites = Sites::build(families, others)?;
     let mut of_way = |way| {
         families.iter().try_for_each(|&family| Measured { sites: &sites, effort, way, family }.all(done))
     };
@@ -77,6 +74,30 @@ struct Sites {
 }
 
 impl Sites {
+    /// Builds them. `others`: how many other Services there are where their number makes no difference.
+    fn build(families: &[Family], others: u16) -> Result<Self> {
+        use Balancer::{Haproxy, Iptables, Nftables, None, Tc, Xdp};
+        // What takes longest begins first.
+        let balancers = [Iptables, Nftables, Xdp, Tc, Haproxy, None];
+        let mut sites = parallel::each(balancers, |balancer| match balancer {
+            Xdp => Site::with_svc_lb(svc_lb_tests::Xdp::Native, others),
+            Tc => Site::with_svc_lb(svc_lb_tests::Xdp::Off, others),
+            Iptables => Site::without_svc_lb(balancer, families, OTHERS),
+            Nftables => Site::without_svc_lb(balancer, families, others),
+            _ => Site::without_svc_lb(balancer, families, 0),
+        })?
+        .into_iter();
+        let mut next = || sites.next().context("a site too few");
+        Ok(Self {
+            iptables: next()?,
+            nftables: next()?,
+            xdp: next()?,
+            tc: next()?,
+            haproxy: next()?,
+            none: next()?,
+        })
+    }
+
     fn of(&self, balancer: Balancer) -> &Site {
         match balancer {
             Balancer::None => &self.none,
@@ -98,7 +119,7 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    fn all(&self, done: &mut dyn FnMut(Group)) -> Result<()> {
+    fn all(&self, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
         for balancer in self.variants() {
             self.sites.of(balancer).check(balancer, self.way, self.family)?;
         }
@@ -124,10 +145,10 @@ impl Measured<'_> {
     }
 
     fn connections(&self) -> Result<Group> {
-        let values = self.interleaved(|balancer| {
+        let local = self.way == Way::LocalNodePort;
+        let values = self.interleaved(local, |balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, legs::connections)
         })?;
-        let local = self.way == Way::LocalNodePort;
         Ok(self.group(
             &self.title("TCP connections with a request each, by one processor"),
             Unit::ConnectionsPerSecond,
@@ -141,8 +162,8 @@ impl Measured<'_> {
         ))
     }
 
-    fn latency(&self, done: &mut dyn FnMut(Group)) -> Result<()> {
-        let values = self.interleaved(|balancer| {
+    fn latency(&self, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
+        let values = self.interleaved(false, |balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, |_, target, listener| {
                 legs::latency(Connection::open(target, listener)?)
             })
@@ -158,12 +179,12 @@ impl Measured<'_> {
     }
 
     fn throughput(&self) -> Result<Group> {
-        let values = self.interleaved(|balancer| {
+        let cluster_ip = self.way == Way::ClusterIp;
+        let values = self.interleaved(cluster_ip, |balancer| {
             self.sites.of(balancer).client(balancer, self.way, self.family, |workers, target, listener| {
                 legs::throughput(workers, Connection::open(target, listener)?)
             })
         })?;
-        let cluster_ip = self.way == Way::ClusterIp;
         Ok(self.group(
             &self.title("Throughput of a connection, by one processor"),
             Unit::GigabitsPerSecond,
@@ -175,9 +196,14 @@ impl Measured<'_> {
         ))
     }
 
-    fn interleaved<T>(&self, mut leg: impl FnMut(Balancer) -> Result<T>) -> Result<[Vec<T>; VARIANTS]> {
+    fn interleaved<T>(
+        &self,
+        has_target: bool,
+        mut leg: impl FnMut(Balancer) -> Result<T>,
+    ) -> Result<[Vec<T>; VARIANTS]> {
+        let quick_rounds = if has_target { QUICK_ROUNDS } else { FEW_ROUNDS };
         let variants = self.variants();
-        interleaved(self.effort.rounds(ROUNDS), |variant| leg(variants[variant]))
+        interleaved(self.effort.of(ROUNDS, quick_rounds), |variant| leg(variants[variant]))
     }
 
     /// Each beside what is measured without a load balancer; svc-lb's as said.

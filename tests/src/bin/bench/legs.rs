@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How long: what else the machine does has hardly changed when it is the next one's turn.
-const LEG: Duration = Duration::from_millis(50);
+const LEG: Duration = Duration::from_millis(20);
 
 /// Connections between two looks at the clock.
 const CONNECTIONS: u32 = 20;
@@ -21,10 +21,10 @@ const CONNECTIONS: u32 = 20;
 const FIRST_REQUESTS: usize = 200;
 
 /// Bytes before throughput is measured: they open the windows.
-const FIRST_BYTES: u64 = 20_000_000;
+const FIRST_BYTES: u64 = 10_000_000;
 
 /// Bytes that are sent between two looks at the clock.
-const BYTES: u32 = 5_000_000;
+const BYTES: u32 = 2_000_000;
 
 /// How long requests take, in microseconds.
 pub struct Latency {

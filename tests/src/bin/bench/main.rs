@@ -9,6 +9,7 @@ mod legs;
 mod measurement;
 mod nft;
 mod packets;
+mod parallel;
 mod processor;
 mod report;
 mod rounds;
@@ -21,7 +22,11 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use report::{Group, Report};
 use rounds::Effort;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// Measures the dataplane, and compares it with its targets.
 #[derive(Parser)]
@@ -29,7 +34,7 @@ use std::{path::PathBuf, process::ExitCode};
 struct Arguments {
     /// What to measure; everything, if nothing is named
     what: Vec<Benchmark>,
-    /// Measure fewer rounds: a first impression
+    /// Measure fewer rounds, and not the largest sizes: a first impression in less than two minutes
     #[arg(long)]
     quick: bool,
     /// End with a line that counts the targets, and fail if one is missed
@@ -59,8 +64,18 @@ impl Benchmark {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// What a quick measurement leaves out.
+    const fn left_out_when_quick(self) -> &'static str {
+        match self {
+            Self::Packets => "524,288 flows, floods of new flows",
+            Self::SocketLb => "",
+            Self::EndToEnd => "IPv6, and of the other Services all but 1,000, except with iptables",
+            Self::Scale => "50,000 Services",
+        }
+    }
+
     /// Measures, and hands over each group of measurements as soon as it is complete.
-    fn run(self, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+    fn run(self, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
         match self {
             Self::Packets => packets::measure(effort, done),
             Self::SocketLb => socket_lb::measure(effort, done),
@@ -75,8 +90,9 @@ fn main() -> Result<ExitCode> {
     let what = if arguments.what.is_empty() { Benchmark::value_variants() } else { &arguments.what };
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
     let mut report = Report::new(arguments.output, arguments.quick);
+    let mut summary = String::new();
     for &benchmark in what {
-        let mut written = Ok(());
+        let (start, mut written) = (Instant::now(), Ok(()));
         benchmark.run(effort, &mut |group| {
             println!("{group}");
             if written.is_ok() {
@@ -84,13 +100,22 @@ fn main() -> Result<ExitCode> {
             }
         })?;
         written?;
+        let left_out = if arguments.quick { benchmark.left_out_when_quick() } else { "" };
+        summary.push_str(&line_of_summary(&benchmark.name(), start.elapsed(), left_out));
     }
+    println!("{summary}");
     println!("Written to {}", report.page().display());
     let tally = report.tally();
     if arguments.check {
         println!("{tally}");
     }
     Ok(if arguments.check && tally.missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What a benchmark took, and what it left out.
+fn line_of_summary(benchmark: &str, took: Duration, left_out: &str) -> String {
+    let left_out = if left_out.is_empty() { String::new() } else { format!("  left out: {left_out}") };
+    format!("{benchmark:10}  {:5.1} s{left_out}\n", took.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -108,5 +133,12 @@ mod tests {
         let arguments = Arguments::try_parse_from(["bench", "socket-lb", "packets", "--quick"]).unwrap();
         assert_eq!(arguments.what, [Benchmark::SocketLb, Benchmark::Packets]);
         assert!(arguments.quick && !arguments.check);
+    }
+
+    #[test]
+    fn the_summary_tells_what_was_left_out() {
+        let took = Duration::from_millis(8140);
+        assert_eq!(line_of_summary("socket-lb", took, ""), "socket-lb     8.1 s\n");
+        assert_eq!(line_of_summary("scale", took, "much"), "scale         8.1 s  left out: much\n");
     }
 }

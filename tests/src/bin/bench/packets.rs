@@ -8,73 +8,67 @@
 
 mod bed;
 mod case;
+mod length;
 mod node;
 
 use crate::{
     measurement::{Measurement, Unit},
-    report::Group,
+    report::{Group, thousands},
     rounds::{self, Effort},
 };
 use anyhow::Result;
 use bed::Bed;
 use case::{Case, Effect, Flags, Flows, Maker, Subject};
+use length::Length;
 use node::Purpose;
+use std::ops::Range;
 use svc_lb::compile::Family;
 use svc_lb_common::counters::Program::{
     TcPodEgress, TcPodIngress, TcUplinkEgress, TcUplinkIngress, XdpUplink,
 };
 use svc_lb_tests::plan::FAMILIES;
 
-/// Packets a round.
-const PACKETS: u32 = 1 << 20;
-/// Packets a round of a quick measurement.
-const FEW_PACKETS: u32 = 1 << 17;
-/// Rounds.
-const ROUNDS: usize = 9;
-/// How many flows are known.
-const FLOWS: [u32; 3] = [1, 1 << 13, 1 << 16];
+/// How many flows are known, in a table as large as the agent's.
+const FLOWS: [u32; 2] = [1, 1 << 13];
 /// How many are known at the most, which a quick measurement leaves out.
 const MANY_FLOWS: u32 = 1 << 19;
 /// From how many flows on the processor's caches decide.
 const BEYOND_CACHES: u32 = 1 << 16;
-/// Entries of the flow tables: enough for all kinds of flows, two each.
-const ENTRIES: u32 = 1 << 19;
-/// The same for many.
-const MANY_ENTRIES: u32 = 1 << 22;
+/// Entries of the flow tables, as the agent has them by default.
+const ENTRIES: u32 = 1 << 18;
 
 /// Measures every program.
-pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     let makers = |bed: &Bed| FAMILIES.map(|family| Maker { links: bed.links, family });
-    let mut groups = Vec::new();
     Bed::with(ENTRIES, |bed| {
         for maker in makers(bed) {
-            open_flows(bed, maker, BEYOND_CACHES)?;
+            let mut open = 0;
             for number in FLOWS {
-                groups.push(established(bed, maker, number, effort)?);
+                open_flows(bed, maker, open..number)?;
+                open = number;
+                done(established(bed, maker, number, effort)?);
             }
-            groups.push(not_ours(bed, maker, effort)?);
+            done(not_ours(bed, maker, effort)?);
+        }
+        // From here on flows are always new, and displace older ones.
+        let floods = effort.of(&[false, true][..], &[false]);
+        for &flood in floods {
+            for maker in makers(bed) {
+                done(opened(bed, maker, flood, effort)?);
+            }
         }
         Ok(())
     })?;
-    if effort == Effort::Full {
-        Bed::with(MANY_ENTRIES, |bed| {
+    for &number in effort.of(&[BEYOND_CACHES, MANY_FLOWS][..], &[BEYOND_CACHES]) {
+        // Two for each flow of all kinds, and some room.
+        Bed::with(number * 8, |bed| {
             for maker in makers(bed) {
-                open_flows(bed, maker, MANY_FLOWS)?;
-                groups.push(established(bed, maker, MANY_FLOWS, effort)?);
+                open_flows(bed, maker, 0..number)?;
+                done(established(bed, maker, number, effort)?);
             }
             Ok(())
         })?;
     }
-    // Here flows are always new, and displace older ones.
-    Bed::with(ENTRIES, |bed| {
-        for flood in [false, true] {
-            for maker in makers(bed) {
-                groups.push(opened(bed, maker, flood, effort)?);
-            }
-        }
-        Ok(())
-    })?;
-    groups.into_iter().for_each(done);
     Ok(())
 }
 
@@ -85,18 +79,25 @@ const KINDS: [(Purpose, svc_lb_common::counters::Program, svc_lb_common::counter
     (Purpose::FromPod, TcPodIngress, TcPodEgress),
 ];
 
-/// Makes so many flows of each kind: a handshake each.
-fn open_flows(bed: &mut Bed, maker: Maker, number: u32) -> Result<()> {
-    for (purpose, forward, reply) in KINDS {
-        let sent = |case: Case| if forward == XdpUplink { case.sent() } else { case };
-        let syn = maker.forward(Subject::Own(forward), purpose, Flags::Syn)?;
-        let ack = maker.forward(Subject::Own(forward), purpose, Flags::Ack)?;
-        for case in [
-            sent(syn).counts(Effect::OpenedAndForwarded),
-            maker.reply(reply, purpose, Flags::SynAck)?,
-            sent(ack).counts(Effect::Forwarded),
-        ] {
-            bed.run(&mut case.of(Flows::InOrder(number)), number)?;
+/// How many flows of a kind are opened before the next kind has its turn. A table has those that came last at the
+/// beginnings of its chains, where they are found first: so no kind may come before another.
+const FLOWS_A_TURN: u32 = 1 << 12;
+
+/// Opens these flows of each kind: a handshake each.
+fn open_flows(bed: &mut Bed, maker: Maker, flows: Range<u32>) -> Result<()> {
+    for first in flows.clone().step_by(FLOWS_A_TURN as usize) {
+        let number = FLOWS_A_TURN.min(flows.end - first);
+        for (purpose, forward, reply) in KINDS {
+            let sent = |case: Case| if forward == XdpUplink { case.sent() } else { case };
+            let syn = maker.forward(Subject::Own(forward), purpose, Flags::Syn)?;
+            let ack = maker.forward(Subject::Own(forward), purpose, Flags::Ack)?;
+            for case in [
+                sent(syn).counts(Effect::OpenedAndForwarded),
+                maker.reply(reply, purpose, Flags::SynAck)?,
+                sent(ack).counts(Effect::Forwarded),
+            ] {
+                bed.run(&mut case.of(Flows::From(first)), number)?;
+            }
         }
     }
     Ok(())
@@ -194,7 +195,11 @@ fn established(bed: &mut Bed, maker: Maker, number: u32, effort: Effort) -> Resu
         ),
         Row::beside(reply(TcPodEgress, Purpose::FromPod)?.named("tc, reply to a pod"), TC_FLOOR, Some(in_tc)),
     ]);
-    let title = format!("{family}: a packet of one of {number} established flows, by test runs");
+    let flows = match number {
+        1 => "the only established flow".to_owned(),
+        number => format!("one of {} established flows", thousands(number)),
+    };
+    let title = format!("{family}: a packet of {flows}, by test runs");
     measure_rows(bed, title, rows, number, effort)
 }
 
@@ -219,16 +224,21 @@ fn opened(bed: &mut Bed, maker: Maker, flood: bool, effort: Effort) -> Result<Gr
     let mut rows = floors(maker, 1)?;
     // No flow is known here.
     rows.truncate(XDP_FLOOR);
-    let new = Flows::New { made: 0, flood };
+    // All others than were there before.
+    let new = Flows::New { made: if flood { 1 << 28 } else { 1 << 20 }, flood };
     let syn = |subject, purpose| maker.forward(subject, purpose, Flags::Syn).map(|case| case.of(new));
     let connect = if maker.family == Family::V4 { "floor_connect_v4" } else { "floor_connect_v6" };
     let floor = rows.len();
     let remote = syn(Subject::Own(XdpUplink), Purpose::Remote)?.counts(Effect::OpenedAndForwarded).sent();
-    let floor_case = Case { purpose: None, ..syn(Subject::Xdp(connect), Purpose::Remote)? };
-    rows.extend([
-        Row::alone(floor_case.sent().named("floor (c)")),
-        Row::beside(remote.named("XDP, to a remote backend"), floor, Some(1.15).filter(|_| !flood)),
-    ]);
+    let floor_case = Case { purpose: None, ..syn(Subject::Xdp(connect), Purpose::Remote)? }.sent();
+    let [mut floor_case, mut remote] =
+        [floor_case.named("floor (c)"), remote.named("XDP, to a remote backend")];
+    // A full table takes longer: both have to displace a flow for each new one, from the first measured one on. The
+    // established ones that are left are displaced last.
+    for case in [&mut floor_case, &mut remote] {
+        bed.run(case, ENTRIES)?;
+    }
+    rows.extend([Row::alone(floor_case), Row::beside(remote, floor, Some(1.15).filter(|_| !flood))]);
     if !flood {
         let affinity = syn(Subject::Own(XdpUplink), Purpose::Affinity)?;
         let maglev = syn(Subject::Own(XdpUplink), Purpose::Maglev)?;
@@ -260,8 +270,7 @@ fn opened(bed: &mut Bed, maker: Maker, flood: bool, effort: Effort) -> Result<Gr
     measure_rows(bed, title, rows, 0, effort)
 }
 
-/// Measures rows in turns. `known`: how many flows are looked at before each measurement, so that it begins as
-/// it goes on.
+/// Measures rows in turns. `known`: how many flows are looked at before each turn, so that it begins as it goes on.
 fn measure_rows(
     bed: &mut Bed,
     title: String,
@@ -269,14 +278,15 @@ fn measure_rows(
     known: u32,
     effort: Effort,
 ) -> Result<Group> {
-    let packets = if effort == Effort::Quick { FEW_PACKETS } else { PACKETS };
-    let values = rounds::interleaved_all(rows.len(), effort.rounds(ROUNDS), |row| {
+    let length = Length::of(known, effort);
+    let turns = rounds::interleaved_all(rows.len(), length.rounds * length.turns as usize, |row| {
         let case = &mut rows[row].case;
         if known > 0 {
             bed.run(case, known)?;
         }
-        bed.run(case, packets)
+        bed.run(case, length.packets)
     })?;
+    let values: Vec<Vec<f64>> = turns.iter().map(|turns| length.per_round(turns)).collect();
     let measurements: Vec<_> = (0..rows.len())
         .map(|row| {
             let course = COURSE + usize::from(!rows[row].case.subject.is_xdp());

@@ -136,6 +136,14 @@ fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// How many of something there are, as it is printed.
+pub fn thousands(number: u32) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +172,11 @@ mod tests {
             quick: false,
             chapters: vec![chapter],
         }
+    }
+
+    #[test]
+    fn numbers_have_groups_of_three_digits() {
+        assert_eq!([10, 1_000, 50_000].map(thousands), ["10", "1,000", "50,000"]);
     }
 
     #[test]

@@ -12,11 +12,11 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// The number of rounds, of which a full measurement has so many.
-    pub fn rounds(self, full: usize) -> usize {
+    /// The one that holds for this effort.
+    pub fn of<T>(self, full: T, quick: T) -> T {
         match self {
             Self::Full => full,
-            Self::Quick => (full / 12).max(3),
+            Self::Quick => quick,
         }
     }
 }

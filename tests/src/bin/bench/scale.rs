@@ -11,48 +11,25 @@ mod nftables;
 mod scene;
 mod start;
 
-use crate::{report::Group, rounds::Effort};
+use crate::{parallel, report::Group, rounds::Effort};
 use anyhow::Result;
 use scene::Scene;
 
 /// How many Services there are; the fewest are what the cost of a first packet is compared with.
 const SIZES: [u32; 5] = [10, 100, 1_000, 10_000, 50_000];
-/// The same for a first impression.
-const QUICK_SIZES: [u32; 4] = [10, 100, 1_000, 10_000];
+/// How many of these are enough for a first impression.
+const QUICK_SIZES: usize = 4;
 /// How many endpoints each of them has.
 const ENDPOINTS: u32 = 10;
 
 /// Measures everything.
-pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
-    let sizes: &[u32] = match effort {
-        Effort::Full => &SIZES,
-        Effort::Quick => &QUICK_SIZES,
-    };
-    let mut scenes = Vec::new();
-    for &services in sizes {
-        let mut scene = Scene::build(services)?;
-        done(start::measure(&mut scene, effort)?);
-        scenes.push(scene);
+pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
+    let sizes = effort.of(&SIZES[..], &SIZES[..QUICK_SIZES]);
+    let mut scenes = parallel::each(sizes.iter().copied(), Scene::build)?;
+    for scene in &mut scenes {
+        done(start::measure(scene, effort)?);
     }
     // Before the changes, which fill the flow tables with connections.
-    done(first_packet::measure(&scenes, effort)?);
+    first_packet::measure(&scenes, effort, done)?;
     change::measure(&mut scenes, effort, done)
-}
-
-/// A number of Services as it is printed.
-fn thousands(number: u32) -> String {
-    match (number / 1000, number % 1000) {
-        (0, rest) => rest.to_string(),
-        (thousands, rest) => format!("{thousands},{rest:03}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_groups_of_three_digits() {
-        assert_eq!([10, 1_000, 50_000].map(thousands), ["10", "1,000", "50,000"]);
-    }
 }

@@ -19,7 +19,7 @@ use svc_lb_tests::{Host, Rig, Service, plan::FAMILIES, rig::SocketLb};
 const SERVICE: u8 = 1;
 
 /// Measures everything.
-pub fn measure(effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     let scene = Scene::build()?;
     reconnect::measure(&scene, effort, done)?;
     established::measure(&scene, effort, done)?;

@@ -10,12 +10,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, Read, Write},
     net::{Ipv6Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
-use svc_lb_tests::Namespace;
+use svc_lb_tests::{Namespace, large_cluster};
 
-/// The port that listeners listen at.
-pub const PORT: u16 = 9000;
+/// The port that listeners listen at: what stands for the pods of a large cluster is one of them.
+pub const PORT: u16 = large_cluster::TARGET_PORT;
 
 /// How long anything may take. It is less than the kernel waits before it sends a SYN once more (RFC 6298): a
 /// packet that is lost is an error.
@@ -49,6 +49,8 @@ pub struct Connection {
     // Dropped first, and with it the connection.
     client: Socket,
     server: Socket,
+    /// How long `connect()` took: until the SYN was answered.
+    pub answered_after: Duration,
 }
 
 impl Connection {
@@ -59,10 +61,12 @@ impl Connection {
         client.set_read_timeout(Some(PATIENCE))?;
         // connect() minds this one.
         client.set_write_timeout(Some(PATIENCE))?;
+        let start = Instant::now();
         client.connect(&target.into()).with_context(|| format!("cannot connect to {target}"))?;
+        let answered_after = start.elapsed();
         let (server, _) = listener.0.accept().with_context(|| format!("{target} led to nobody"))?;
         server.set_linger(Some(Duration::ZERO))?;
-        Ok(Self { client, server })
+        Ok(Self { client, server, answered_after })
     }
 
     /// A request and its answer, a byte each.

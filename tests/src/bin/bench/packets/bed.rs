@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
     maps::{Array, MapData, PerCpuArray, ProgramArray},
-    programs::{ProgramFd, SchedClassifier, Xdp},
+    programs::{ProgramFd, SchedClassifier, Xdp, XdpMode as Attachment},
 };
 use std::{
     collections::BTreeMap,
@@ -142,8 +142,7 @@ impl Bed {
         packet[..rest.len()].copy_from_slice(rest);
         let (first, mask, stride) = match case.flows {
             Flows::Known(number) => (0, number - 1, STRIDE),
-            Flows::InOrder(number) => (0, number - 1, 1),
-            Flows::New { made, .. } => (made, u32::MAX, 1),
+            Flows::From(made) | Flows::New { made, .. } => (made, u32::MAX, 1),
         };
         let unhurried = !matches!(case.flows, Flows::New { flood: true, .. });
         let course = Course {
@@ -247,7 +246,20 @@ fn load_floors(maps: &Path, flow_entries: u32) -> Result<Ebpf> {
         }
         .with_context(|| format!("the kernel refuses {name}"))?;
     }
+    attach_courses(&mut floors)?;
     Ok(floors)
+}
+
+/// Attaches the courses for XDP where there are no packets. The kernel has a list of the attached programs, to call
+/// them fast; a program that is on none would be put there for each test run and taken off again, and for each of both
+/// the kernel waits until nobody uses the old list: some milliseconds.
+fn attach_courses(floors: &mut Ebpf) -> Result<()> {
+    for (name, interface) in ["course_xdp_v4", "course_xdp_v6"].into_iter().zip(node::UNUSED) {
+        let course: &mut Xdp =
+            floors.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
+        course.attach(interface, Attachment::default())?;
+    }
+    Ok(())
 }
 
 /// Gives a floor the backends of the service with remote ones. `WORDS`: of 32 bits, of a backend.

@@ -52,8 +52,8 @@ impl Subject {
 pub enum Flows {
     /// So many flows, a power of two, in an order that nobody guesses.
     Known(u32),
-    /// So many, one after the other.
-    InOrder(u32),
+    /// One after the other, from that one on.
+    From(u32),
     /// Each packet is another flow's.
     New {
         /// How many there were.

@@ -23,6 +23,8 @@ use svc_lb_tests::{
 const UPLINK: &str = "eth0";
 /// The host side of the pod's veth pair.
 const POD: &str = "veth-pod";
+/// Interfaces that nothing ever passes, because they are down.
+pub const UNUSED: [&str; 2] = ["unused0", "unused1"];
 /// The link-layer address of whoever is at the other end of either.
 pub const NEIGHBOUR: [u8; 6] = [2, 0, 0, 0, 0, 9];
 /// The port of every backend.
@@ -149,6 +151,9 @@ impl Node {
             for (name, peer) in [(UPLINK, "peer0"), (POD, "peer1")] {
                 links.veth(name, peer, &neighbour).await?;
                 links.up(name).await?;
+            }
+            for (name, peer) in UNUSED.into_iter().zip(["peer2", "peer3"]) {
+                links.veth(name, peer, &neighbour).await?;
             }
             links::configure(&neighbour, async |links| {
                 links.up("peer0").await?;

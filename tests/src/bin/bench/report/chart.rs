@@ -68,12 +68,15 @@ fn add_row(svg: &mut String, group: &Group, measurement: &Measurement, top: f64)
             );
         }
     }
+    let range = if measurement.values.len() > 1 {
+        format!("{} – {}", number(least), number(most))
+    } else {
+        String::new()
+    };
     let _ = writeln!(
         svg,
-        "<text x=\"{VALUES_AT}\" y=\"{text}\"><tspan class=\"median\">{}</tspan> {unit} <tspan class=\"least-most\">{} – {}</tspan></text>",
-        number(median),
-        number(least),
-        number(most)
+        "<text x=\"{VALUES_AT}\" y=\"{text}\"><tspan class=\"median\">{}</tspan> {unit} <tspan class=\"least-most\">{range}</tspan></text>",
+        number(median)
     );
 }
 

@@ -40,7 +40,8 @@ pub fn of(report: &Report) -> String {
     add_targets(&mut page, report);
     page.push_str(
         "<p class=\"legend\">A bar is a median over the rounds, the line on it goes from the least to the most; \
-         an upright mark is where a target would just be met.</p>\n",
+         an upright mark is where a target would just be met. Of what has /s in its unit, more is better, of all \
+         else less.</p>\n",
     );
     for chapter in &report.chapters {
         add_chapter(&mut page, chapter);
@@ -79,7 +80,7 @@ fn add_chapter(page: &mut String, chapter: &Chapter) {
     let _ = writeln!(page, "<h2>{}</h2>", escaped(&chapter.benchmark));
     for group in &chapter.groups {
         let _ = writeln!(page, "<h3>{}</h3>", escaped(&group.title));
-        page.push_str(&chart::of(group));
+        let _ = writeln!(page, "<div class=\"chart\">\n{}</div>", chart::of(group));
         add_table(page, group);
     }
 }
@@ -87,7 +88,11 @@ fn add_chapter(page: &mut String, chapter: &Chapter) {
 /// The values, for who wants to see them.
 fn add_table(page: &mut String, group: &Group) {
     page.push_str("<details><summary>values</summary>\n<table>\n");
-    page.push_str("<tr><th><th>median<th>least<th>most<th><th>rounds<th>compared<th>target\n");
+    page.push_str("<tr><th>");
+    for column in ["median", "least", "most"] {
+        let _ = write!(page, "<th class=\"number\">{column}");
+    }
+    page.push_str("<th><th class=\"number\">rounds<th>compared<th>target\n");
     for measurement in &group.measurements {
         add_values(page, measurement);
     }

@@ -1,12 +1,9 @@
 //! One endpoint changes.
 
-use super::{
-    scene::{Scene, Sync},
-    thousands,
-};
+use super::scene::{Scene, Sync};
 use crate::{
     measurement::{Measurement, Unit},
-    report::Group,
+    report::{Group, thousands},
     rounds::Effort,
 };
 use anyhow::{Result, ensure};
@@ -15,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Rounds a size.
 const ROUNDS: u32 = 20;
 /// The same for a first impression.
-const QUICK_ROUNDS: u32 = 5;
+const QUICK_ROUNDS: u32 = 9;
 /// In how many of the rounds the rules are changed too: that can take seconds.
 const RULES_ROUNDS: u32 = 5;
 /// How long a change may take.
@@ -36,11 +33,8 @@ struct Round {
 }
 
 /// Measures changes in each scene.
-pub fn measure(scenes: &mut [Scene], effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
-    let rounds = match effort {
-        Effort::Full => ROUNDS,
-        Effort::Quick => QUICK_ROUNDS,
-    };
+pub fn measure(scenes: &mut [Scene], effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
+    let rounds = effort.of(ROUNDS, QUICK_ROUNDS);
     let mut least = None;
     for scene in scenes.iter_mut().filter(|scene| scene.cluster.services() >= LEAST) {
         // The first change finds nothing in any cache.

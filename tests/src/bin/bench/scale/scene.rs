@@ -1,13 +1,18 @@
 //! A rig with the manifests of a large cluster, whose agent is started and stopped.
 
 use super::{ENDPOINTS, attached::Attached, nftables::Rules};
+use crate::traffic::Listener;
 use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use svc_lb::compile::Family;
 use svc_lb_tests::{
     Host, Rig,
     large_cluster::{self, LargeCluster},
+    links,
+    pods::veth,
     wait::{SOON, until},
 };
 
@@ -22,6 +27,10 @@ pub struct Scene {
     /// The same Services as kube-proxy's rules, if they are compared.
     pub rules: Option<Rules>,
     client: Host,
+    /// Where connections to any endpoint are accepted.
+    listener: Listener,
+    /// The pod that has the addresses of all endpoints.
+    _backend: Host,
 }
 
 /// A sync, as the agent tells.
@@ -48,10 +57,12 @@ impl Scene {
             .flag("--cluster-cidr", large_cluster::CLUSTER_CIDR)
             .switch("--detach-on-exit")
             .start()?;
-        let client = rig.pod("client")?;
+        let (client, backend) = (rig.pod("client")?, rig.pod("backend")?);
+        stand_for_all_pods(&rig, &backend)?;
+        let listener = Listener::start(backend.namespace())?;
         let cluster = LargeCluster::new(services, ENDPOINTS);
         let mut bytes = 0.0;
-        let scene = Self { manifests: 0.0, rig, client, cluster, rules: None };
+        let scene = Self { manifests: 0.0, rig, client, cluster, rules: None, listener, _backend: backend };
         scene.stop()?;
         for (name, text) in scene.cluster.files() {
             bytes += f64::from(u32::try_from(text.len())?);
@@ -99,6 +110,11 @@ impl Scene {
         until("another sync", SOON, || Ok(Some(self.last_sync()?).filter(|sync| sync != before)))
     }
 
+    /// Does something in the client's pod, with what accepts connections to any endpoint.
+    pub fn in_client<T: Send>(&self, work: impl FnOnce(&Listener) -> Result<T> + Send) -> Result<T> {
+        self.client.namespace().enter(|| work(&self.listener))
+    }
+
     /// Does something on the node with the program that serves the client's packets.
     pub fn with_client<T: Send>(&self, work: impl FnOnce(&Attached) -> Result<T> + Send) -> Result<T> {
         let attached = Attached::find(&self.rig, &self.client)?;
@@ -108,6 +124,17 @@ impl Scene {
     fn status(&self) -> Result<Value> {
         Ok(self.rig.json(&["status"])?["agent"].take())
     }
+}
+
+/// Gives a pod the addresses of all pods of the cluster, each of which answers. The node knows one neighbour for them:
+/// it would forget some of so many, and ask for them again.
+fn stand_for_all_pods(rig: &Rig, pod: &Host) -> Result<()> {
+    let all: IpNet = large_cluster::CLUSTER_CIDR.parse()?;
+    // All addresses of a network are local to the loopback interface that has one of them.
+    links::configure(pod.namespace(), async |links| links.address("lo", all).await)?;
+    links::configure(rig.node().namespace(), async |links| {
+        links.route(all, &veth(pod.name()), Some(pod.address(Family::V4))).await
+    })
 }
 
 impl Sync {

@@ -24,7 +24,9 @@ use svc_lb_tests::{
 };
 
 /// Rounds of a full measurement.
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 200;
+/// The same for a first impression.
+const QUICK_ROUNDS: usize = 12;
 
 /// How fast socket LB must be, direct connections being 1.
 const LEAST_SPEED: f64 = 0.95;
@@ -33,7 +35,7 @@ const LEAST_SPEED: f64 = 0.95;
 const LEAST_SPEED_BESIDE_NFTABLES: f64 = 1.1;
 
 /// Measures it in both families. A connection that fails ends the measurement.
-pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scene: &Scene, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     nft::run(scene.rig.node().namespace(), nft::FLUSH)?;
     // A pod of its own. To the backend a translated connection is the same as a direct one from the same port,
     // and the kernel gives a port twice where the destinations differ.
@@ -41,7 +43,7 @@ pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Re
     let kube_proxy = KubeProxy::build()?;
     for family in FAMILIES {
         let (backend, cluster_ip) = (scene.backend(family), scene.cluster_ip(family));
-        let values = interleaved(effort.rounds(ROUNDS), |variant| match variant {
+        let values = interleaved(effort.of(ROUNDS, QUICK_ROUNDS), |variant| match variant {
             0 | 1 => scene.client(Socket::Outside, || rate(backend, &scene.listener)),
             2 => kube_proxy.client.namespace().enter(|| rate(cluster_ip, &kube_proxy.listener)),
             3 => packets.namespace().enter(|| rate(cluster_ip, &scene.listener)),

@@ -14,13 +14,15 @@ use std::net::SocketAddr;
 use svc_lb_tests::plan::FAMILIES;
 
 /// Rounds of a full measurement.
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 200;
+/// The same for a first impression.
+const QUICK_ROUNDS: usize = 12;
 
 /// How fast it must be, a direct connection being 1.
 const LEAST_SPEED: f64 = 0.95;
 
 /// Measures latency and throughput in both families.
-pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scene: &Scene, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     for family in FAMILIES {
         let variants = [
             (Socket::Outside, scene.backend(family)),
@@ -28,7 +30,7 @@ pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Re
             (Socket::Inside, scene.cluster_ip(family)),
         ];
         let mut measure = |name: &str, unit, leg: fn(&Workers, Connection) -> Result<f64>| -> Result<()> {
-            let values = interleaved(effort.rounds(ROUNDS), |variant| {
+            let values = interleaved(effort.of(ROUNDS, QUICK_ROUNDS), |variant| {
                 let (socket, target): (Socket, SocketAddr) = variants[variant];
                 scene.client(socket, || leg(&Workers::gather()?, Connection::open(target, &scene.listener)?))
             })?;

@@ -15,6 +15,8 @@ use svc_lb_tests::plan::FAMILIES;
 
 /// Rounds of a full measurement.
 const ROUNDS: usize = 101;
+/// The same for a first impression.
+const QUICK_ROUNDS: usize = 9;
 
 /// Calls of a round: few enough that most rounds are over before anything comes between.
 const CALLS: u32 = 2_000;
@@ -26,7 +28,7 @@ const MORE_FOR_A_FRONTEND: f64 = 300.0;
 const MORE_FOR_ANYTHING_ELSE: f64 = 100.0;
 
 /// Measures it in both families.
-pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Result<()> {
+pub fn measure(scene: &Scene, effort: Effort, done: &mut (dyn FnMut(Group) + Send)) -> Result<()> {
     for family in FAMILIES {
         let (backend, cluster_ip) = (scene.backend(family), scene.cluster_ip(family));
         let calls = [
@@ -38,7 +40,7 @@ pub fn measure(scene: &Scene, effort: Effort, done: &mut dyn FnMut(Group)) -> Re
         // One thread makes all calls: only the sockets differ.
         let values = scene.client(Socket::Outside, || {
             let thread = Workers::gather()?;
-            interleaved::<_, 4>(effort.rounds(ROUNDS), |variant| calls[variant].time(&thread))
+            interleaved::<_, 4>(effort.of(ROUNDS, QUICK_ROUNDS), |variant| calls[variant].time(&thread))
         })?;
         done(group(family, values));
     }
