@@ -12,12 +12,17 @@ use super::{
     objects::{Kind, Name, Value},
     outline::Outline,
     plain::Plain,
+    service::Service,
     slice::EndpointSlice,
-    slim::{slim_pod, slim_service},
+    slim::slim_pod,
     unserved::unserved,
     validate::{Validate, is_dns_label, is_dns_name, validate_metadata},
 };
-use k8s_openapi::{Metadata, api::discovery::v1 as api, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    Metadata,
+    api::{core::v1 as core, discovery::v1 as discovery},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use serde::de::DeserializeOwned;
 use serde_yaml::Value as Yaml;
 use std::sync::Arc;
@@ -171,13 +176,12 @@ impl Parsed {
     fn read_object(&mut self, kind: Kind, name: Arc<Name>, content: impl Content, prefix: &str) {
         let mut problems = Vec::new();
         let value = match kind {
-            Kind::Service => typed(kind, content, &mut problems).map(|mut service| {
+            Kind::Service => typed::<core::Service>(kind, content, &mut problems).map(|service| {
                 problems.extend(unserved(&service));
-                slim_service(&mut service);
-                Value::Service(Arc::new(service))
+                Value::Service(Arc::new(Service::from(&service)))
             }),
             Kind::EndpointSlice => {
-                let slice = typed::<api::EndpointSlice>(kind, content, &mut problems);
+                let slice = typed::<discovery::EndpointSlice>(kind, content, &mut problems);
                 slice.map(|slice| Value::EndpointSlice(Arc::new(EndpointSlice::from(&slice))))
             }
             Kind::Endpoints => {

@@ -216,7 +216,9 @@ fn plain_value(text: &str) -> Option<Token<'_>> {
         }
         // Other numbers, which are few.
         _ if text.parse::<f64>().is_ok() => return None,
-        _ if ["0x", "0o", "0b"].iter().any(|radix| text.starts_with(radix)) => return None,
+        _ if ["0x", "0o", "0b"].iter().any(|it| text.starts_with(it)) && !text.contains(['-', '.']) => {
+            return None;
+        }
         _ => Token::Text(text),
     })
 }
