@@ -1,9 +1,14 @@
 //! One document of a YAML file: what tells it from others, and where its values stand in it.
 
 use super::{finding::Position, outline::Outline};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use memchr::{memchr, memchr_iter, memmem};
+use std::{
+    iter,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use twox_hash::XxHash3_128;
 
@@ -71,30 +76,56 @@ pub struct Part<'a> {
 /// allows it in no other meaning, not even within a quoted or block scalar (YAML 1.2, c-forbidden).
 pub fn split(file: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
-    let mut part = Part { text: file, lines_before: 0 };
-    let (mut start, mut offset) = (0, 0);
+    let mut lines_before = 0;
+    let mut add = |text| {
+        parts.push(Part { text, lines_before });
+        lines_before += memchr_iter(b'\n', text.as_bytes()).count();
+    };
+    let (mut start, mut looked_at) = (0, 0);
     // Whether the present part holds its `---` or its first value already.
     let mut begun = false;
-    for (line_number, line) in file.split_inclusive('\n').enumerate() {
-        let opens = is_marker(line, "---");
-        if opens && begun {
-            parts.push(Part { text: &file[start..offset], ..part });
-            part.lines_before = line_number;
-            (start, begun) = (offset, false);
-        }
-        offset += line.len();
-        if is_marker(line, "...") {
-            parts.push(Part { text: &file[start..offset], ..part });
-            part.lines_before = line_number + 1;
-            (start, begun) = (offset, false);
-        } else if !begun {
-            begun = opens || !matches!(line.trim_start().bytes().next(), None | Some(b'#' | b'%'));
+    for marker in markers(file) {
+        let before = &file[looked_at..marker.start];
+        begun = begun
+            || before
+                .lines()
+                .any(|line| !matches!(line.trim_start().bytes().next(), None | Some(b'#' | b'%')));
+        looked_at = marker.end;
+        if file[marker.clone()].starts_with("...") {
+            add(&file[start..marker.end]);
+            (start, begun) = (marker.end, false);
+        } else {
+            if begun {
+                add(&file[start..marker.start]);
+                start = marker.start;
+            }
+            begun = true;
         }
     }
     if start < file.len() {
-        parts.push(Part { text: &file[start..], ..part });
+        add(&file[start..]);
     }
     parts
+}
+
+/// The lines that are markers: `---` begins a document, `...` ends one.
+fn markers(file: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = file.as_bytes();
+    let lines = |marker: &'static str| {
+        let first = file.starts_with(marker).then_some(0);
+        let others =
+            memmem::find_iter(bytes, if marker == "---" { "\n---" } else { "\n..." }).map(|at| at + 1);
+        let lines = first.into_iter().chain(others).map(|start| {
+            start..memchr(b'\n', &bytes[start..]).map_or(file.len(), |length| start + length + 1)
+        });
+        lines.filter(move |line| is_marker(&file[line.clone()], marker)).peekable()
+    };
+    let (mut begins, mut ends) = (lines("---"), lines("..."));
+    iter::from_fn(move || match (begins.peek(), ends.peek()) {
+        (Some(begin), Some(end)) if end.start < begin.start => ends.next(),
+        (None, _) => ends.next(),
+        _ => begins.next(),
+    })
 }
 
 /// Whether a line is a marker, which may be followed by white space and more.
@@ -125,7 +156,32 @@ mod tests {
         assert_eq!(texts("a: |\n  ---\n ---\n----\n"), [("a: |\n  ---\n ---\n----\n", 0)]);
     }
 
+    /// The parts of a file, line by line.
+    fn parts_by_lines(file: &str) -> Vec<String> {
+        let mut parts = vec![(String::new(), false)];
+        for line in file.split_inclusive('\n') {
+            let opens = is_marker(line, "---");
+            if opens && parts.last().is_some_and(|(_, begun)| *begun) {
+                parts.push((String::new(), false));
+            }
+            if let Some((part, begun)) = parts.last_mut() {
+                part.push_str(line);
+                *begun |= opens || !matches!(line.trim_start().bytes().next(), None | Some(b'#' | b'%'));
+            }
+            if is_marker(line, "...") {
+                parts.push((String::new(), false));
+            }
+        }
+        parts.into_iter().map(|(part, _)| part).filter(|part| !part.is_empty()).collect()
+    }
+
     proptest! {
+        #[test]
+        fn markers_divide_a_file(file in "([-.a: #%\r\n]|---|\n---|---\n|\n\\.\\.\\.|\n){0,40}") {
+            let parts: Vec<_> = split(&file).into_iter().map(|part| part.text.to_owned()).collect();
+            prop_assert_eq!(parts, parts_by_lines(&file));
+        }
+
         #[test]
         fn no_byte_of_a_file_is_lost(file in "([-.a: #\n]|---|\n---|\n\\.\\.\\.){0,40}") {
             let parts = split(&file);

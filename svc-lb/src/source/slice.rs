@@ -52,13 +52,16 @@ pub struct SliceEndpoint {
     pod: (u32, u32),
 }
 
-/// Who should prefer an endpoint. Cheap to clone.
+/// Names that occur many times.
+type Names = Box<[Arc<str>]>;
+
+/// Who should prefer an endpoint: few have hints. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hints(Option<Arc<[Box<[Arc<str>]>; 2]>>);
+pub struct Hints(Option<Arc<[Names; 2]>>);
 
 impl Hints {
     /// From the names of Nodes and of zones.
-    pub fn new(nodes: Box<[Arc<str>]>, zones: Box<[Arc<str>]>) -> Self {
+    pub fn new(nodes: Names, zones: Names) -> Self {
         let hints = [nodes, zones];
         let is_some = hints.iter().any(|names| !names.is_empty());
         Self(is_some.then(|| Arc::new(hints)))
@@ -142,7 +145,9 @@ fn endpoint(
     let start = pods.len();
     if let Some((target, name)) = target.and_then(|target| Some((target, target.name.as_deref()?))) {
         let others = target.namespace.as_deref().filter(|name| !name.is_empty() && Some(*name) != own);
-        others.into_iter().for_each(|namespace| pods.extend([namespace, "/"]));
+        if let Some(namespace) = others {
+            pods.extend([namespace, "/"]);
+        }
         pods.push_str(name);
     }
     // A slice holds no four gigabytes of names.
