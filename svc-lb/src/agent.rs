@@ -6,6 +6,8 @@ mod pause;
 mod pipeline;
 mod report;
 
+pub use memory::keep_no_buffers;
+
 use crate::{
     cluster::{Allocations, Concerned, Ranges, concerned, selecting},
     compile,

@@ -2,7 +2,7 @@
 
 use super::{Run, ServicesOptions, Sockets, UsageError};
 use crate::{
-    agent::{Agent, Options, Ports, Tools},
+    agent::{Agent, Options, Ports, Tools, keep_no_buffers},
     cluster::Ranges,
     compile,
     dataplane::{self, Dataplane},
@@ -85,6 +85,7 @@ async fn start_and_serve(flags: &Run) -> anyhow::Result<()> {
     }
 
     let cgroup = cgroup(&flags.sockets)?;
+    keep_no_buffers();
     let mut source = FileSource::new(flags.services.clone());
     // The first call starts to watch: what is read now and changes later is noticed.
     source.changed().await;

@@ -1,8 +1,8 @@
 //! Which Services a change of the objects concerns.
 
 use super::pods::Pods;
-use crate::source::{Difference, Name, Object, Objects, annotations, changed};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use crate::source::{Difference, Name, Object, Objects, Service, annotations, changed};
+use k8s_openapi::api::core::v1::Pod;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -52,8 +52,7 @@ pub fn selecting(objects: &Objects, pods: &BTreeMap<Arc<Name>, Object<Pod>>) -> 
     let nodes = BTreeMap::new();
     let pods = Pods::new(pods, &nodes, |_, _, _| true);
     let selects = |(name, service): &(&Arc<Name>, &Object<Service>)| {
-        let selector = service.value.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        selector.is_some_and(|selector| pods.labelled(&name.namespace, selector).next().is_some())
+        pods.labelled(&name.namespace, &service.value.selector).next().is_some()
     };
     objects.services.iter().filter(selects).map(|(name, _)| Arc::clone(name)).collect()
 }

@@ -7,8 +7,8 @@ use super::{
     weights,
 };
 use crate::source::{
-    EndpointSlice, Name, NamedSlice, Object, Objects, PodReference, Problem, Protocol, SlicePort,
-    annotations, interned, parse_address,
+    EndpointSlice, Hints, Name, NamedSlice, Object, Objects, PodReference, Problem, Protocol, Selector,
+    SlicePort, annotations, interned, parse_address,
 };
 use k8s_openapi::api::core::v1::{EndpointAddress, Endpoints, ObjectReference, Pod};
 use std::{
@@ -29,7 +29,7 @@ pub enum Source<'a> {
     Slices(&'a [NamedSlice], Listing<'a>),
     Endpoints(&'a Endpoints, Listing<'a>),
     /// The Pods that a selector matches.
-    Pods(Vec<Member<'a>>, &'a BTreeMap<String, String>),
+    Pods(Vec<Member<'a>>, &'a Selector),
     Nothing,
 }
 
@@ -47,8 +47,8 @@ impl<'a> Sources<'a> {
         let selecting = requests.iter().filter(|it| !is_listed(objects, it.name));
         let labels = selecting.flat_map(|request| {
             let namespace = request.name.namespace.as_str();
-            let selector = request.spec.selector.iter().flatten();
-            selector.map(move |(label, value)| (namespace, label.as_str(), value.as_str()))
+            let selector = request.service.selector.iter();
+            selector.map(move |(label, value)| (namespace, &**label, &**value))
         });
         let labels: HashSet<_> = labels.collect();
         let pods = if labels.is_empty() { &NO_PODS } else { &objects.pods };
@@ -67,10 +67,10 @@ impl<'a> Sources<'a> {
         if let Some(endpoints) = self.objects.endpoints.get(request.name) {
             return Source::Endpoints(&endpoints.value, listing);
         }
-        match request.spec.selector.as_ref().filter(|selector| !selector.is_empty()) {
-            Some(selector) => Source::Pods(self.pods.selected(namespace, selector, request.spec), selector),
-            None => Source::Nothing,
+        if request.service.selector.is_empty() {
+            return Source::Nothing;
         }
+        Source::Pods(self.pods.selected(namespace, request.service), &request.service.selector)
     }
 }
 
@@ -123,7 +123,7 @@ fn is_listed(objects: &Objects, service: &Name) -> bool {
 }
 
 /// A selector as kubectl takes it, in the form `app=web,tier=front`.
-fn list(selector: &BTreeMap<String, String>) -> String {
+fn list(selector: &Selector) -> String {
     selector.iter().map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>().join(",")
 }
 
@@ -145,9 +145,8 @@ fn from_slice<'a>(
             serving: endpoint.serving,
             terminating: endpoint.terminating,
             node: endpoint.node.clone(),
-            node_hints: endpoint.node_hints.clone(),
-            zone_hints: endpoint.zone_hints.clone(),
-            weight: listing.weight(endpoint.pod.as_deref()).unwrap_or(weight),
+            hints: endpoint.hints.clone(),
+            weight: listing.weight(slice.pod(endpoint)).unwrap_or(weight),
         })
     })
 }
@@ -171,9 +170,8 @@ fn from_endpoints(endpoints: &Endpoints, listing: Listing<'_>, port: &RequestedP
                     serving: ready,
                     terminating: false,
                     node: address.node_name.as_deref().map(interned),
-                    node_hints: Box::default(),
-                    zone_hints: Box::default(),
-                    weight: listing.weight(pod(address.target_ref.as_ref()).as_ref()).unwrap_or(weight),
+                    hints: Hints::default(),
+                    weight: listing.weight(pod(address.target_ref.as_ref())).unwrap_or(weight),
                 })
             }));
         };
@@ -184,15 +182,15 @@ fn from_endpoints(endpoints: &Endpoints, listing: Listing<'_>, port: &RequestedP
 }
 
 /// The Pod that a reference names, if it names one.
-fn pod(target: Option<&ObjectReference>) -> Option<PodReference> {
+fn pod(target: Option<&ObjectReference>) -> Option<PodReference<'_>> {
     let target = target.filter(|target| target.kind.as_deref() == Some("Pod"))?;
-    let namespace = target.namespace.as_deref().filter(|name| !name.is_empty()).map(Box::from);
-    Some(PodReference { namespace, name: target.name.as_deref()?.into() })
+    let namespace = target.namespace.as_deref().filter(|name| !name.is_empty());
+    Some(PodReference { namespace, name: target.name.as_deref()? })
 }
 
 impl Listing<'_> {
     /// The weight of an endpoint's Pod.
-    fn weight(self, pod: Option<&PodReference>) -> Option<u8> {
+    fn weight(self, pod: Option<PodReference<'_>>) -> Option<u8> {
         weights::of_pod(self.objects, pod?, self.namespace)
     }
 }

@@ -1,24 +1,21 @@
 //! The addresses at which a Service is there for the world outside the cluster.
 
 use super::model::Listed;
-use crate::source::{parse_address, why_unusable};
-use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServiceSpec};
+use crate::source::{Ingress, Service, parse_address, why_unusable};
 
 /// The addresses of its load balancer whose packets come to the node as they were sent. Those of a load balancer
 /// that answers for itself (`ipMode: Proxy`) stay with it.
-pub fn load_balancer_ips(service: &Service, spec: &ServiceSpec) -> Vec<Listed> {
-    if spec.type_.as_deref() != Some("LoadBalancer") {
+pub fn load_balancer_ips(service: &Service) -> Vec<Listed> {
+    if service.type_.as_deref() != Some("LoadBalancer") {
         return Vec::new();
     }
-    let is_virtual = |ingress: &LoadBalancerIngress| matches!(ingress.ip_mode.as_deref(), None | Some("VIP"));
-    let status = service.status.iter().filter_map(|status| status.load_balancer.as_ref());
-    let ingress = status.flat_map(|status| status.ingress.iter().flatten());
-    listed(ingress.map(|ingress| ingress.ip.as_deref().filter(|_| is_virtual(ingress))))
+    let is_virtual = |ingress: &Ingress| matches!(ingress.ip_mode.as_deref(), None | Some("VIP"));
+    listed(service.ingress.iter().map(|ingress| ingress.ip.as_deref().filter(|_| is_virtual(ingress))))
 }
 
 /// The addresses that somebody else leads to the cluster's nodes.
-pub fn external_ips(spec: &ServiceSpec) -> Vec<Listed> {
-    listed(spec.external_ips.iter().flatten().map(|address| Some(address.as_str())))
+pub fn external_ips(service: &Service) -> Vec<Listed> {
+    listed(service.external_ips.iter().map(|address| Some(&**address)))
 }
 
 /// Those of a list's texts that are addresses which can be reached from outside. The others have been reported.

@@ -11,7 +11,7 @@ use super::{
     source_ranges::source_ranges,
 };
 use crate::source::{
-    Finding, Name, Object, Objects, Origin, Problem, Remark, annotations, labels, parse_address, parse_cidr,
+    Finding, Name, Object, Objects, Origin, Problem, Remark, labels, parse_address, parse_cidr,
 };
 use k8s_openapi::api::core::v1 as api;
 use std::{collections::BTreeSet, mem, sync::Arc};
@@ -108,26 +108,26 @@ fn service(request: &Request<'_>, allocations: &Allocations, source: &Source<'_>
         }
         Port {
             index: port.index,
-            name: port.port.name.clone().unwrap_or_default(),
+            name: port.port.name.as_deref().unwrap_or_default().to_owned(),
             protocol: port.protocol,
             number: port.number,
             node_port: port.node_port.or(allocations.node_port(request.name, port)),
             endpoints,
         }
     });
-    let spec = request.spec;
+    let asked = request.service;
     let mut service = Service {
         ports: ports.collect(),
         name: request.name.clone(),
         families: request.families.clone(),
         cluster_ips,
-        load_balancer_ips: load_balancer_ips(request.object, spec),
-        external_ips: external_ips(spec),
-        source_ranges: source_ranges(spec),
-        internal_policy: internal_policy(spec),
-        external_policy: external_policy(spec),
-        algorithm: annotations::algorithm(request.object),
-        affinity_timeout: affinity_timeout(spec),
+        load_balancer_ips: load_balancer_ips(asked),
+        external_ips: external_ips(asked),
+        source_ranges: source_ranges(asked),
+        internal_policy: internal_policy(asked),
+        external_policy: external_policy(asked),
+        algorithm: asked.algorithm,
+        affinity_timeout: affinity_timeout(asked),
         health_check_port: request.health_check.or(allocations.health_check_port(request.name)),
         origin: request.origin.clone(),
         problems: Vec::new(),

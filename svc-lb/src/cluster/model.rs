@@ -1,6 +1,6 @@
 //! What is known of the cluster, in svc-lb's own words.
 
-use crate::source::{Family, Name, Origin, Problem, Protocol};
+use crate::source::{Family, Hints, Name, Origin, Problem, Protocol};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use svc_lb_common::selection::Algorithm;
@@ -160,10 +160,8 @@ pub struct Endpoint {
     pub terminating: bool,
     /// The name of its Node, if that is known.
     pub node: Option<Arc<str>>,
-    /// The names of the Nodes that should prefer it; empty: no hint.
-    pub node_hints: Box<[Arc<str>]>,
-    /// The zones whose Nodes should prefer it; empty: no hint.
-    pub zone_hints: Box<[Arc<str>]>,
+    /// Who should prefer it.
+    pub hints: Hints,
     /// How many connections it gets where one of weight 1 gets one, from 1 to 100.
     pub weight: u8,
 }

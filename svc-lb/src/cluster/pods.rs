@@ -1,9 +1,11 @@
 //! Endpoints computed from Pods, as the EndpointSlice controller does.
 
 use super::{model::Endpoint, request::RequestedPort, weights};
-use crate::source::{Family, Name, Object, Protocol, annotations, interned, labels, parse_address};
+use crate::source::{
+    Family, Hints, Name, Object, Protocol, Selector, Service, annotations, interned, labels, parse_address,
+};
 use k8s_openapi::{
-    api::core::v1::{Node, Pod, PodStatus, ServiceSpec},
+    api::core::v1::{Node, Pod, PodStatus},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use std::{
@@ -51,33 +53,29 @@ impl<'a> Pods<'a> {
     }
 
     /// The Pods of a namespace that have every label of a Service's selector and an address, and have not ended.
-    pub fn selected(
-        &self,
-        namespace: &str,
-        selector: &BTreeMap<String, String>,
-        service: &ServiceSpec,
-    ) -> Vec<Member<'a>> {
-        self.labelled(namespace, selector).filter_map(|pod| self.member(pod, service)).collect()
+    pub fn selected(&self, namespace: &str, service: &Service) -> Vec<Member<'a>> {
+        self.labelled(namespace, &service.selector).filter_map(|pod| self.member(pod, service)).collect()
     }
 
     /// The Pods of a namespace that have every label of a selector; none if that is empty.
     pub fn labelled<'b>(
         &'b self,
         namespace: &'b str,
-        selector: &'b BTreeMap<String, String>,
+        selector: &'b Selector,
     ) -> impl Iterator<Item = &'a Pod> + use<'a, 'b> {
         let candidates = selector.iter().map(|(label, value)| {
-            self.by_label.get(&(namespace, label.as_str(), value.as_str())).map_or(&[][..], Vec::as_slice)
+            self.by_label.get(&(namespace, &**label, &**value)).map_or(&[][..], Vec::as_slice)
         });
         let fewest = candidates.min_by_key(|pods| pods.len()).unwrap_or_default();
         let matches = move |pod: &&'a Pod| {
             let labels = pod.metadata.labels.as_ref();
-            selector.iter().all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
+            let has = |label: &str| labels.and_then(|labels| labels.get(label)).map(String::as_str);
+            selector.iter().all(|(label, value)| has(label) == Some(&**value))
         };
         fewest.iter().copied().filter(matches)
     }
 
-    fn member(&self, pod: &'a Pod, service: &ServiceSpec) -> Option<Member<'a>> {
+    fn member(&self, pod: &'a Pod, service: &Service) -> Option<Member<'a>> {
         let status = pod.status.as_ref()?;
         let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         let addresses = addresses(status);
@@ -102,8 +100,10 @@ impl<'a> Pods<'a> {
             serving,
             terminating,
             node: node.map(interned),
-            node_hints: node_hint.map(interned).into_iter().collect(),
-            zone_hints: zone.map(|zone| interned(zone)).into_iter().collect(),
+            hints: Hints::new(
+                node_hint.map(interned).into_iter().collect(),
+                zone.map(|zone| interned(zone)).into_iter().collect(),
+            ),
             weight: annotations::weight(pod).unwrap_or(weights::DEFAULT),
         };
         Some(Member { pod, addresses, endpoint })

@@ -6,20 +6,15 @@ use super::{
     ranges::Ranges,
 };
 use crate::source::{
-    Family, Name, Object, Objects, Origin, Problem, Protocol, Remark, given_cluster_ips, is_headless, labels,
-    parse_address,
+    Family, Name, Object, Objects, Origin, Problem, Protocol, Remark, Service, ServicePort, parse_address,
 };
-use k8s_openapi::{
-    api::core::v1::{Service, ServicePort, ServiceSpec},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::net::IpAddr;
 
 /// A Service that svc-lb serves.
 pub struct Request<'a> {
     pub name: &'a Name,
-    pub object: &'a Service,
-    pub spec: &'a ServiceSpec,
+    pub service: &'a Service,
     pub origin: &'a Origin,
     /// The families it is to be served in, the first first.
     pub families: Vec<Family>,
@@ -89,55 +84,57 @@ impl<'a> Requests<'a> {
 
 /// What the order of Services depends on: the older ones come first, those that were never in a cluster last.
 pub fn age<'a>(name: &'a Name, service: &'a Object<Service>) -> (bool, Option<&'a Time>, &'a Name) {
-    let created = service.value.metadata.creation_timestamp.as_ref();
+    let created = service.value.created.as_ref();
     (created.is_none(), created, name)
 }
 
 /// Why a Service has no address; `None` if it has one.
-fn unserved_kind(spec: &ServiceSpec) -> Option<UnservedKind> {
-    if spec.type_.as_deref() == Some("ExternalName") {
-        return Some(UnservedKind::ExternalName(spec.external_name.clone().unwrap_or_default()));
+fn unserved_kind(service: &Service) -> Option<UnservedKind> {
+    if service.type_.as_deref() == Some("ExternalName") {
+        let name = service.external_name.as_deref().unwrap_or_default();
+        return Some(UnservedKind::ExternalName(name.to_owned()));
     }
-    is_headless(spec).then_some(UnservedKind::Headless)
+    service.is_headless.then_some(UnservedKind::Headless)
 }
 
 impl<'a> Request<'a> {
     /// What a Service asks for; else what is known of one that is not served, unless another proxy serves it.
     pub fn new(
         name: &'a Name,
-        service: &'a Object<Service>,
+        object: &'a Object<Service>,
         ranges: &Ranges,
         remarks: &mut Vec<Remark>,
     ) -> Result<Self, Option<Unserved>> {
-        let ours = !labels::has(&*service.value, labels::SERVICE_PROXY_NAME);
-        let spec = service.value.spec.as_ref().filter(|_| ours).ok_or(None)?;
-        if let Some(kind) = unserved_kind(spec) {
+        let (service, origin) = (&*object.value, &object.origin);
+        if service.is_of_other_proxy {
+            return Err(None);
+        }
+        if let Some(kind) = unserved_kind(service) {
             return Err(Some(Unserved { name: name.clone(), kind }));
         }
         let mut problems = Vec::new();
-        let cluster_ips = cluster_ips(spec, ranges, &mut problems);
-        let families = families(spec, &cluster_ips, ranges, &mut problems);
-        let ports = spec.ports.iter().flatten().enumerate();
+        let cluster_ips = cluster_ips(service, ranges, &mut problems);
+        let families = families(service, &cluster_ips, ranges, &mut problems);
+        let ports = service.ports.iter().enumerate();
         let ports =
-            ports.filter_map(|(index, port)| requested_port(spec, index, port, ranges, &mut problems));
+            ports.filter_map(|(index, port)| requested_port(service, index, port, ranges, &mut problems));
         let ports = ports.collect();
-        let health_check = if needs_health_check(spec) {
+        let health_check = if needs_health_check(service) {
             let field = "spec.healthCheckNodePort".to_owned();
-            node_port(field, spec.health_check_node_port, true, ranges, &mut problems)
+            node_port(field, service.health_check_node_port, true, ranges, &mut problems)
         } else {
             NodePort::None
         };
-        let (object, origin) = (&*service.value, &service.origin);
         remarks.extend(problems.into_iter().map(|problem| Remark { origin: origin.clone(), problem }));
-        Ok(Self { name, object, spec, origin, families, cluster_ips, ports, health_check })
+        Ok(Self { name, service, origin, families, cluster_ips, ports, health_check })
     }
 }
 
 /// The ClusterIPs that the manifest gives. One outside of the ranges is served too: nobody else is asked for
 /// it.
-fn cluster_ips(spec: &ServiceSpec, ranges: &Ranges, problems: &mut Vec<Problem>) -> Vec<IpAddr> {
+fn cluster_ips(service: &Service, ranges: &Ranges, problems: &mut Vec<Problem>) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
-    for (field, text) in given_cluster_ips(spec) {
+    for (field, text) in service.given_cluster_ips() {
         let Some(address) = parse_address(text) else { continue };
         if !ranges.holds(address) {
             let what = format!("{field} is {address}");
@@ -162,12 +159,12 @@ fn cluster_ips(spec: &ServiceSpec, ranges: &Ranges, problems: &mut Vec<Problem>)
 
 /// The families that the manifest names, or means.
 fn families(
-    spec: &ServiceSpec,
+    service: &Service,
     cluster_ips: &[IpAddr],
     ranges: &Ranges,
     problems: &mut Vec<Problem>,
 ) -> Vec<Family> {
-    let named = spec.ip_families.iter().flatten().filter_map(|name| Family::from_name(name));
+    let named = service.ip_families.iter().filter_map(|name| Family::from_name(name));
     let mut families: Vec<_> = named.collect();
     for address in cluster_ips {
         if !families.contains(&Family::of(*address)) {
@@ -177,7 +174,7 @@ fn families(
     if families.is_empty() {
         families.push(ranges.first_family());
     }
-    let policy = spec.ip_family_policy.as_deref();
+    let policy = service.ip_family_policy.as_deref();
     if let (&[only], Some("PreferDualStack" | "RequireDualStack")) = (&families[..], policy) {
         let other = if only == Family::V4 { Family::V6 } else { Family::V4 };
         if ranges.of(other).next().is_some() {
@@ -195,7 +192,7 @@ fn families(
 }
 
 fn requested_port<'a>(
-    spec: &ServiceSpec,
+    service: &Service,
     index: usize,
     port: &'a ServicePort,
     ranges: &Ranges,
@@ -203,9 +200,9 @@ fn requested_port<'a>(
 ) -> Option<RequestedPort<'a>> {
     let protocol = Protocol::from_field(port.protocol.as_deref())?;
     let number = u16::try_from(port.port).ok()?;
-    let gets_one = match spec.type_.as_deref() {
+    let gets_one = match service.type_.as_deref() {
         Some("NodePort") => true,
-        Some("LoadBalancer") => spec.allocate_load_balancer_node_ports != Some(false),
+        Some("LoadBalancer") => service.allocate_load_balancer_node_ports != Some(false),
         _ => false,
     };
     let field = format!("spec.ports[{index}].nodePort");

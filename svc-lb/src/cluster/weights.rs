@@ -7,11 +7,11 @@ pub const DEFAULT: u8 = 1;
 
 /// The weight of the Pod that an endpoint's `targetRef` names. Without a namespace it is in that of the object
 /// which lists the endpoint.
-pub fn of_pod(objects: &Objects, pod: &PodReference, namespace: &str) -> Option<u8> {
+pub fn of_pod(objects: &Objects, pod: PodReference<'_>, namespace: &str) -> Option<u8> {
     if objects.pods.is_empty() {
         return None;
     }
-    let namespace = pod.namespace.as_deref().unwrap_or(namespace).to_owned();
-    let name = Name { namespace, name: pod.name.clone().into_string() };
+    let namespace = pod.namespace.unwrap_or(namespace).to_owned();
+    let name = Name { namespace, name: pod.name.to_owned() };
     annotations::weight(&*objects.pods.get(&name)?.value)
 }

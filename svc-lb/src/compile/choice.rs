@@ -58,8 +58,8 @@ fn nearest<'a>(usable: Vec<&'a Endpoint>, place: Place<'_>) -> Vec<&'a Endpoint>
         let near = usable.iter().filter(|it| hints(it).iter().any(|hint| **hint == *here));
         Some(near.copied().collect::<Vec<_>>()).filter(|near| !near.is_empty())
     };
-    let near = hinted_at(|it| &it.node_hints, Some(place.node));
-    near.or_else(|| hinted_at(|it| &it.zone_hints, place.zone)).unwrap_or(usable)
+    let near = hinted_at(|it| it.hints.nodes(), Some(place.node));
+    near.or_else(|| hinted_at(|it| it.hints.zones(), place.zone)).unwrap_or(usable)
 }
 
 fn weighted(endpoint: &Endpoint) -> Weighted {
@@ -73,6 +73,7 @@ fn socket_address(endpoint: &Endpoint) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Hints;
     use std::net::{IpAddr, Ipv4Addr};
 
     const PLACE: Place<'_> = Place { node: "here", zone: Some("a") };
@@ -86,8 +87,7 @@ mod tests {
             serving: true,
             terminating: false,
             node: Some("there".into()),
-            node_hints: Box::default(),
-            zone_hints: Box::default(),
+            hints: Hints::default(),
             weight: 1,
         }
     }
@@ -107,7 +107,7 @@ mod tests {
     /// With hints for nodes, then for zones, with a space between two.
     fn hinted(endpoint: Endpoint, nodes: &str, zones: &str) -> Endpoint {
         let names = |names: &str| names.split_whitespace().map(Into::into).collect();
-        Endpoint { node_hints: names(nodes), zone_hints: names(zones), ..endpoint }
+        Endpoint { hints: Hints::new(names(nodes), names(zones)), ..endpoint }
     }
 
     /// The last numbers of the endpoints in the lists: cluster, local, draining.

@@ -67,9 +67,9 @@ impl Compiled {
                 let Some(entry) = self.tables.services.get_mut(&name) else { continue };
                 let local = [entry.internal_policy, entry.external_policy].contains(&TrafficPolicy::Local);
                 let lists = lists(port.endpoints_of(family), place, local);
-                if entry.lists != lists {
+                if *entry.lists != lists {
                     self.backends = self.backends - entry.lists.count() + lists.count();
-                    entry.lists = lists;
+                    entry.lists = Arc::new(lists);
                     changed.insert(Arc::new(name));
                 }
             }
@@ -195,7 +195,7 @@ impl<'a> Compiler<'a> {
         let external_policy = if is_external { service.external_policy } else { TrafficPolicy::Cluster };
         let local = [service.internal_policy, external_policy].contains(&TrafficPolicy::Local);
         let entry = tables::Service {
-            lists: lists(port.endpoints_of(family), self.place, local),
+            lists: Arc::new(lists(port.endpoints_of(family), self.place, local)),
             internal_policy: service.internal_policy,
             external_policy,
             algorithm: service.algorithm,

@@ -52,8 +52,8 @@ impl fmt::Display for ServicePort {
 /// How the connections of a Service port find a backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// The backends.
-    pub lists: Lists,
+    /// The backends. Who keeps what is in force has the same ones.
+    pub lists: Arc<Lists>,
     /// `spec.internalTrafficPolicy`: of all who come by a ClusterIP.
     pub internal_policy: TrafficPolicy,
     /// `spec.externalTrafficPolicy`: of those outside the cluster who come by another frontend. Those inside
@@ -71,7 +71,7 @@ impl From<Vec<SocketAddr>> for Service {
     /// Any of these endpoints, for everyone.
     fn from(endpoints: Vec<SocketAddr>) -> Self {
         let cluster = endpoints.into_iter().map(Weighted::from).collect();
-        Self { lists: Lists { cluster, ..Lists::default() }, ..Self::default() }
+        Self { lists: Arc::new(Lists { cluster, ..Lists::default() }), ..Self::default() }
     }
 }
 

@@ -85,13 +85,18 @@ impl File {
         for parsed in &before {
             known.entry(parsed.document.digest()).or_default().push_back(parsed);
         }
-        let same = parts
-            .iter()
-            .map(|part| known.get_mut(&Digest::of(part.text)).and_then(VecDeque::pop_front).cloned());
+        let mut unknown = Vec::new();
+        let same = parts.iter().map(|part| {
+            let digest = Digest::of(part.text.as_bytes());
+            let same = known.get_mut(&digest).and_then(VecDeque::pop_front).cloned();
+            if same.is_none() {
+                unknown.push((part.text, digest));
+            }
+            same
+        });
         let same: Vec<Option<Arc<Parsed>>> = same.collect();
         let gone = known.into_values().flatten().cloned().collect();
-        let unknown = parts.iter().zip(&same).filter(|(_, same)| same.is_none()).map(|(part, _)| part.text);
-        let new = parse_all(&unknown.collect::<Vec<_>>());
+        let new = parse_all(&unknown);
         let mut parsed = new.iter().cloned();
         self.documents = same.into_iter().filter_map(|same| same.or_else(|| parsed.next())).collect();
         for (part, parsed) in parts.iter().zip(&self.documents) {
@@ -168,8 +173,11 @@ pub struct Exchange {
 }
 
 /// Parses documents, by turns on all processors where there are many.
-fn parse_all(texts: &[&str]) -> Vec<Arc<Parsed>> {
-    let parse = |texts: &[&str]| texts.iter().map(|text| Arc::new(Parsed::new(text))).collect::<Vec<_>>();
+fn parse_all(texts: &[(&str, Digest)]) -> Vec<Arc<Parsed>> {
+    let parse = |texts: &[(&str, Digest)]| {
+        let parsed = texts.iter().map(|(text, digest)| Arc::new(Parsed::new(text, *digest)));
+        parsed.collect::<Vec<_>>()
+    };
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     if texts.len() < MANY {
         return parse(texts);

@@ -2,6 +2,7 @@
 
 use super::{
     difference::Difference,
+    document::Digest,
     file::{Exchange, File, items},
     finding::{Finding, Position, Problem},
     objects::{Kind, Name, Objects},
@@ -37,6 +38,8 @@ struct Known {
     file: File,
     /// What tells that it need not be read again.
     signature: Option<Signature>,
+    /// What tells that it holds the same, if it could be read.
+    digest: Option<Digest>,
 }
 
 /// All objects, and all that is wrong with the files.
@@ -286,9 +289,14 @@ impl FileSource {
                 Exchange { gone, new: Vec::new() }
             }
             content => {
-                let new = || Known { file: File::new(path), signature: None };
+                let new = || Known { file: File::new(path), signature: None, digest: None };
                 let known = self.files.entry(path.to_owned()).or_insert_with(new);
                 known.signature = signature.filter(|_| content.is_ok());
+                let digest = content.as_deref().ok().map(Digest::of);
+                let before = mem::replace(&mut known.digest, digest);
+                if digest.is_some() && digest == before {
+                    return Exchange::default();
+                }
                 known.file.update(content)
             }
         }
@@ -323,4 +331,44 @@ pub fn read_text(name: &str, text: &str) -> Reading {
     let mut reading = Reading::default();
     reading.take(std::iter::once(&file));
     reading
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_that_holds_again_what_it_held_is_good_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.yaml");
+        let text = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\n";
+        let mut source = FileSource::new(vec![path.clone()]);
+        let mut reading = Reading::default();
+        for _ in 0..2 {
+            fs::write(&path, text).expect("written");
+            source.refresh(&mut reading);
+            assert_eq!((reading.objects.pods.len(), &reading.findings[..]), (1, &[][..]));
+            fs::remove_file(&path).expect("removed");
+            symlink(&path, &path).expect("a link that leads nowhere");
+            source.refresh(&mut reading);
+            assert_eq!((reading.objects.pods.len(), reading.findings.len()), (1, 1));
+            fs::remove_file(&path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn what_a_file_holds_is_looked_at_when_it_is_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.yaml");
+        let text = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\n";
+        fs::write(&path, text).expect("written");
+        let mut source = FileSource::new(vec![path.clone()]);
+        let mut reading = Reading::default();
+        let names = |objects: &Objects| objects.pods.keys().map(|it| it.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&source.refresh(&mut reading).after), ["a"]);
+        assert_eq!(names(&source.refresh(&mut reading).after), [""; 0]);
+        fs::write(&path, text.replace("name: a", "name: b")).expect("written");
+        assert_eq!(names(&source.refresh(&mut reading).after), ["b"]);
+    }
 }

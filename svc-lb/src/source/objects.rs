@@ -4,9 +4,10 @@ use super::{
     difference::changed,
     document::Document,
     finding::{Finding, Position, Problem},
+    service::Service,
     slice::EndpointSlice,
 };
-use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Node, Pod};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},

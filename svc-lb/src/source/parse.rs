@@ -5,18 +5,25 @@ mod tests;
 
 use super::{
     annotations,
-    document::Document,
-    field_names::{Step, resembling},
+    content::Content,
+    document::{Digest, Document},
     finding::{Position, Problem},
+    interned::interned,
     objects::{Kind, Name, Value},
+    outline::Outline,
+    plain::Plain,
+    service::Service,
     slice::EndpointSlice,
-    slim::{slim_pod, slim_service},
+    slim::slim_pod,
     unserved::unserved,
     validate::{Validate, is_dns_label, is_dns_name, validate_metadata},
 };
-use k8s_openapi::{Metadata, api::discovery::v1 as api, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    Metadata,
+    api::{core::v1 as core, discovery::v1 as discovery},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use serde::de::DeserializeOwned;
-use serde_ignored::Path;
 use serde_yaml::Value as Yaml;
 use std::sync::Arc;
 
@@ -49,15 +56,37 @@ pub struct Item {
 }
 
 impl Parsed {
-    /// Reads the text of one document.
-    pub fn new(text: &str) -> Self {
-        let mut parsed = Self {
-            document: Arc::new(Document::new(text)),
+    /// Reads the text of one document, which has this digest.
+    pub fn new(text: &str, digest: Digest) -> Self {
+        let mut parsed = Self::plain(text, digest).unwrap_or_else(|| Self::full(text, digest));
+        parsed.items.shrink_to_fit();
+        parsed
+    }
+
+    fn empty(document: Document) -> Self {
+        Self {
+            document: Arc::new(document),
             items: Vec::new(),
             refused: Vec::new(),
             obscure: false,
             problems: Vec::new(),
-        };
+        }
+    }
+
+    /// The fast way, for what nearly all documents are: plain, and a good object of a known kind. `None` for others.
+    fn plain(text: &str, digest: Digest) -> Option<Self> {
+        let plain = Plain::read(text)?;
+        let root = plain.root();
+        let kind = Kind::of(root.text(&["apiVersion"])?, root.text(&["kind"])?)?;
+        let name = name_of(kind, &root).ok()?;
+        let mut parsed = Self::empty(Document::new(digest, Outline::shared(&plain.outline)));
+        parsed.read_object(kind, Arc::new(name), root, "");
+        parsed.refused.is_empty().then_some(parsed)
+    }
+
+    /// The way for every document, which tells all that may be wrong with it.
+    fn full(text: &str, digest: Digest) -> Self {
+        let mut parsed = Self::empty(Document::new(digest, Arc::new(Outline::new(text))));
         match parse(text) {
             Ok(yaml) => parsed.read(yaml, ""),
             Err(error) => {
@@ -84,7 +113,7 @@ impl Parsed {
         if yaml.is_null() {
             return;
         }
-        let owned = |field| text(&yaml, field).map(str::to_owned);
+        let owned = |field| yaml.text(&[field]).map(str::to_owned);
         let (Some(api_version), Some(kind)) = (owned("apiVersion"), owned("kind")) else {
             self.obscure = true;
             let missing = if owned("kind").is_none() { "kind" } else { "apiVersion" };
@@ -100,9 +129,10 @@ impl Parsed {
             return self.read_list(yaml, prefix, &api_version, item_kind);
         }
         let Some(kind) = Kind::of(&api_version, &kind) else {
+            let name = yaml.text(&["metadata", "name"]).unwrap_or("without a name");
             let problem = Problem::info(
                 "kind",
-                format!("{kind} {} ({api_version}) is not read", name_text(&yaml)),
+                format!("{kind} {name} ({api_version}) is not read"),
                 "svc-lb reads Service, Endpoints, Pod and Node of v1 and EndpointSlice of discovery.k8s.io/v1",
                 "it may stay in the file",
             );
@@ -143,29 +173,31 @@ impl Parsed {
     }
 
     /// Reads an object of a known kind and name.
-    fn read_object(&mut self, kind: Kind, name: Arc<Name>, yaml: Yaml, prefix: &str) {
+    fn read_object(&mut self, kind: Kind, name: Arc<Name>, content: impl Content, prefix: &str) {
         let mut problems = Vec::new();
         let value = match kind {
-            Kind::Service => typed(kind, yaml, &mut problems).map(|mut service| {
+            Kind::Service => typed::<core::Service>(kind, content, &mut problems).map(|service| {
                 problems.extend(unserved(&service));
-                slim_service(&mut service);
-                Value::Service(Arc::new(service))
+                Value::Service(Arc::new(Service::from(&service)))
             }),
             Kind::EndpointSlice => {
-                let slice = typed::<api::EndpointSlice>(kind, yaml, &mut problems);
+                let slice = typed::<discovery::EndpointSlice>(kind, content, &mut problems);
                 slice.map(|slice| Value::EndpointSlice(Arc::new(EndpointSlice::from(&slice))))
             }
             Kind::Endpoints => {
-                typed(kind, yaml, &mut problems).map(|endpoints| Value::Endpoints(Arc::new(endpoints)))
+                typed(kind, content, &mut problems).map(|endpoints| Value::Endpoints(Arc::new(endpoints)))
             }
-            Kind::Pod => typed(kind, yaml, &mut problems).map(|mut pod| {
+            Kind::Pod => typed(kind, content, &mut problems).map(|mut pod| {
                 slim_pod(&mut pod);
                 Value::Pod(Arc::new(pod))
             }),
-            Kind::Node => typed(kind, yaml, &mut problems).map(|node| Value::Node(Arc::new(node))),
+            Kind::Node => typed(kind, content, &mut problems).map(|node| Value::Node(Arc::new(node))),
         };
         match value {
-            Some(value) => self.items.push(Item { kind, name, value, prefix: prefix.into() }),
+            Some(value) => {
+                let prefix = if prefix.is_empty() { interned(prefix) } else { prefix.into() };
+                self.items.push(Item { kind, name, value, prefix });
+            }
             None => self.refused.push((kind, name)),
         }
         for problem in problems {
@@ -209,20 +241,9 @@ fn list_of<'a>(api_version: &str, kind: &'a str) -> Option<&'a str> {
     is_list.then_some(item_kind)
 }
 
-/// A field that holds a text.
-fn text<'a>(yaml: &'a Yaml, field: &str) -> Option<&'a str> {
-    yaml.get(field)?.as_str()
-}
-
-/// `metadata.name`, as far as it is there.
-fn name_text(yaml: &Yaml) -> &str {
-    yaml.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or("without a name")
-}
-
 /// The name of an object, or what is wrong with it.
-fn name_of(kind: Kind, yaml: &Yaml) -> Result<Name, Problem> {
-    let metadata = yaml.get("metadata");
-    let field = |name| metadata.and_then(|metadata| text(metadata, name)).filter(|text| !text.is_empty());
+fn name_of(kind: Kind, content: &impl Content) -> Result<Name, Problem> {
+    let field = |name| content.text(&["metadata", name]).filter(|text| !text.is_empty());
     let Some(name) = field("name") else {
         return Err(Problem::refusal(
             "metadata.name",
@@ -255,57 +276,14 @@ fn name_of(kind: Kind, yaml: &Yaml) -> Result<Name, Problem> {
 }
 
 /// Reads the content of an object and checks it; `None` if it is refused.
-fn typed<T>(kind: Kind, yaml: Yaml, problems: &mut Vec<Problem>) -> Option<T>
+fn typed<T>(kind: Kind, content: impl Content, problems: &mut Vec<Problem>) -> Option<T>
 where
     T: DeserializeOwned + Metadata<Ty = ObjectMeta> + Validate,
 {
-    let mut unknown = Vec::new();
-    let mut on_unknown = |path: Path<'_>| unknown.push(steps(&path));
-    let deserializer = serde_ignored::Deserializer::new(yaml, &mut on_unknown);
-    let value: T = match serde_path_to_error::deserialize(deserializer) {
-        Ok(value) => value,
-        Err(error) => {
-            let field = error.path().to_string();
-            problems.push(Problem::refusal(
-                &field,
-                format!("{field} cannot be read"),
-                error.inner().to_string().replace("expected i32", "expected an integer"),
-                "write what `kubectl explain` says of this field",
-            ));
-            return None;
-        }
-    };
-    problems.extend(unknown.into_iter().map(|(field, steps)| {
-        let what = format!("{field} is no field that svc-lb knows");
-        let mend = resembling::<T>(&steps).map_or_else(
-            || "check how it is spelt and indented".to_owned(),
-            |meant| format!("write {meant}, if that is meant"),
-        );
-        Problem::warning(field, what, "so it has no effect", mend)
-    }));
+    let value: T = content.read(problems)?;
     validate_metadata(value.metadata(), problems);
     annotations::check(&kind.to_string(), value.metadata(), problems);
     value.validate(problems);
     let refused = problems.iter().any(|problem| problem.refuses);
     (!refused).then_some(value)
-}
-
-/// A path as in `spec.ports[1].port`, and its steps.
-fn steps(path: &Path<'_>) -> (String, Vec<Step>) {
-    match path {
-        Path::Root => (String::new(), Vec::new()),
-        Path::Seq { parent, index } => {
-            let (text, mut steps) = steps(parent);
-            steps.push(Step::Item);
-            (format!("{text}[{index}]"), steps)
-        }
-        Path::Map { parent, key } => {
-            let (text, mut steps) = steps(parent);
-            steps.push(Step::Field(key.clone()));
-            (if text.is_empty() { key.clone() } else { format!("{text}.{key}") }, steps)
-        }
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            steps(parent)
-        }
-    }
 }

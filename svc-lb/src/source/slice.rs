@@ -18,6 +18,8 @@ pub struct EndpointSlice {
     pub ports: Box<[SlicePort]>,
     /// `endpoints`: those with an address of its family, by which proxies go.
     pub endpoints: Box<[SliceEndpoint]>,
+    /// The names of their Pods, one after the other, with a namespace and a `/` before where it is another's.
+    pods: Box<str>,
 }
 
 /// A port of a slice.
@@ -44,21 +46,45 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// `nodeName`.
     pub node: Option<Arc<str>>,
-    /// `hints.forNodes[].name`.
-    pub node_hints: Box<[Arc<str>]>,
-    /// `hints.forZones[].name`.
-    pub zone_hints: Box<[Arc<str>]>,
-    /// The Pod that `targetRef` names.
-    pub pod: Option<Box<PodReference>>,
+    /// `hints`.
+    pub hints: Hints,
+    /// Where the Pod that `targetRef` names stands among [`EndpointSlice::pods`]; empty: it names none.
+    pod: (u32, u32),
+}
+
+/// Names that occur many times.
+type Names = Box<[Arc<str>]>;
+
+/// Who should prefer an endpoint: few have hints. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints(Option<Arc<[Names; 2]>>);
+
+impl Hints {
+    /// From the names of Nodes and of zones.
+    pub fn new(nodes: Names, zones: Names) -> Self {
+        let hints = [nodes, zones];
+        let is_some = hints.iter().any(|names| !names.is_empty());
+        Self(is_some.then(|| Arc::new(hints)))
+    }
+
+    /// The names of the Nodes that should prefer it (`forNodes`); empty: no hint.
+    pub fn nodes(&self) -> &[Arc<str>] {
+        self.0.as_ref().map_or(&[], |hints| &hints[0])
+    }
+
+    /// The zones whose Nodes should prefer it (`forZones`); empty: no hint.
+    pub fn zones(&self) -> &[Arc<str>] {
+        self.0.as_ref().map_or(&[], |hints| &hints[1])
+    }
 }
 
 /// A reference to a Pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodReference {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PodReference<'a> {
     /// `namespace`; `None`: that of who refers to it.
-    pub namespace: Option<Box<str>>,
+    pub namespace: Option<&'a str>,
     /// `name`.
-    pub name: Box<str>,
+    pub name: &'a str,
 }
 
 impl From<&api::EndpointSlice> for EndpointSlice {
@@ -66,12 +92,15 @@ impl From<&api::EndpointSlice> for EndpointSlice {
         // Slices of domain names (FQDN) are not for proxies.
         let family = Family::from_name(&slice.address_type);
         let namespace = slice.metadata.namespace.as_deref();
-        let endpoints = slice.endpoints.iter().flatten().filter_map(|it| endpoint(it, family?, namespace));
+        let mut pods = String::new();
+        let endpoints = slice.endpoints.iter().flatten();
+        let endpoints = endpoints.filter_map(|it| endpoint(it, family?, namespace, &mut pods));
         Self {
             service: labels::served_by(slice).map(Box::from),
             weight: annotations::weight(slice),
             ports: slice.ports.iter().flatten().filter_map(port).collect(),
             endpoints: endpoints.collect(),
+            pods: pods.into(),
         }
     }
 }
@@ -80,6 +109,16 @@ impl EndpointSlice {
     /// The Service whose proxies look at it, where this is its own name.
     pub fn service_of(&self, name: &Name) -> Option<Name> {
         Some(Name { namespace: name.namespace.clone(), name: self.service.as_deref()?.to_owned() })
+    }
+
+    /// The Pod that one of its endpoints is of, if it names one.
+    pub fn pod(&self, endpoint: &SliceEndpoint) -> Option<PodReference<'_>> {
+        let (start, end) = endpoint.pod;
+        let text = self.pods.get(start as usize..end as usize).filter(|text| !text.is_empty())?;
+        Some(match text.split_once('/') {
+            Some((namespace, name)) => PodReference { namespace: Some(namespace), name },
+            None => PodReference { namespace: None, name: text },
+        })
     }
 }
 
@@ -91,26 +130,38 @@ fn port(port: &api::EndpointPort) -> Option<SlicePort> {
     })
 }
 
-fn endpoint(endpoint: &api::Endpoint, family: Family, own: Option<&str>) -> Option<SliceEndpoint> {
+fn endpoint(
+    endpoint: &api::Endpoint,
+    family: Family,
+    own: Option<&str>,
+    pods: &mut String,
+) -> Option<SliceEndpoint> {
     let address = parse_address(endpoint.addresses.first()?).filter(|it| Family::of(*it) == family)?;
     let conditions = endpoint.conditions.as_ref();
     let hints = endpoint.hints.as_ref();
     let nodes = hints.and_then(|hints| hints.for_nodes.as_ref()).into_iter().flatten();
     let zones = hints.and_then(|hints| hints.for_zones.as_ref()).into_iter().flatten();
     let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
-    let pod = target.and_then(|target| {
+    let start = pods.len();
+    if let Some((target, name)) = target.and_then(|target| Some((target, target.name.as_deref()?))) {
         let others = target.namespace.as_deref().filter(|name| !name.is_empty() && Some(*name) != own);
-        let namespace = others.map(Box::from);
-        Some(Box::new(PodReference { namespace, name: target.name.as_deref()?.into() }))
-    });
+        if let Some(namespace) = others {
+            pods.extend([namespace, "/"]);
+        }
+        pods.push_str(name);
+    }
+    // A slice holds no four gigabytes of names.
+    let pod = (start as u32, pods.len() as u32);
     Some(SliceEndpoint {
         address,
         ready: conditions.and_then(|conditions| conditions.ready) != Some(false),
         serving: conditions.and_then(|conditions| conditions.serving) != Some(false),
         terminating: conditions.and_then(|conditions| conditions.terminating) == Some(true),
         node: endpoint.node_name.as_deref().map(interned),
-        node_hints: nodes.map(|node| interned(&node.name)).collect(),
-        zone_hints: zones.map(|zone| interned(&zone.name)).collect(),
+        hints: Hints::new(
+            nodes.map(|node| interned(&node.name)).collect(),
+            zones.map(|zone| interned(&zone.name)).collect(),
+        ),
         pod,
     })
 }

@@ -1,22 +1,13 @@
-//! Leaves out of objects what nobody here reads: there are many of them, and it is most of what they are.
+//! Leaves out of Pods what nobody here reads: there are many of them, and it is most of what they are.
 
-use super::{annotations, labels};
+use super::annotations;
 use k8s_openapi::{
-    api::core::v1::{Container, Pod, PodSpec, Service},
+    api::core::v1::{Container, Pod, PodSpec},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use std::collections::BTreeMap;
 
-/// Leaves out what is checked in a Service, and then not read any more.
-pub fn slim_service(service: &mut Service) {
-    slim_metadata(&mut service.metadata);
-    retain(&mut service.metadata.labels, |label| label == labels::SERVICE_PROXY_NAME);
-    if let Some(ports) = service.spec.as_mut().and_then(|spec| spec.ports.as_mut()) {
-        ports.shrink_to_fit();
-    }
-}
-
-/// The same in a Pod.
+/// Leaves out what is checked in a Pod, and then not read any more.
 pub fn slim_pod(pod: &mut Pod) {
     slim_metadata(&mut pod.metadata);
     if let Some(spec) = &mut pod.spec {

@@ -142,7 +142,7 @@ impl Service {
         let draining =
             there.map(|(host, _)| self.endpoint(*host)).filter(|it| !usable.contains(it)).collect();
         compile::Service {
-            lists: Lists { draining, ..lists },
+            lists: Arc::new(Lists { draining, ..lists }),
             internal_policy: policy(self.internal_local),
             external_policy: policy(self.external_local),
             algorithm: self.algorithm,

@@ -6,9 +6,9 @@ use super::*;
 fn placed(yaml: &str) -> Vec<String> {
     let joined = joined(yaml);
     let print = |endpoint: &Endpoint| {
-        let Endpoint { address, node, node_hints, zone_hints, .. } = endpoint;
+        let Endpoint { address, node, hints, .. } = endpoint;
         let node = node.as_deref().unwrap_or("?");
-        format!("{address} {node} {node_hints:?} {zone_hints:?}")
+        format!("{address} {node} {:?} {:?}", hints.nodes(), hints.zones())
     };
     joined.cluster.services[0].ports[0].endpoints.iter().map(print).collect()
 }

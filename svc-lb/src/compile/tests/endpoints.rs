@@ -11,7 +11,7 @@ fn lists_of(conditions: &[&str]) -> Lists {
     let fields: Vec<_> = fields.iter().map(String::as_str).collect();
     let yaml = service("web", "  clusterIP: 10.96.0.10\n  ports: [{port: 80}]\n")
         + &slice("web-1", "IPv4", &numbered(&fields));
-    only_service(&compiled(&yaml)).lists.clone()
+    Lists::clone(&only_service(&compiled(&yaml)).lists)
 }
 
 /// Of the endpoints 10.0.0.1 and so on, those with these last numbers.

@@ -14,6 +14,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{DirEntryExt, MetadataExt},
     path::Path,
+    sync::Arc,
 };
 
 /// The endpoints of each service by family, as the pinned maps have them.
@@ -90,7 +91,7 @@ fn a_backend_that_drains_is_shown_until_it_is_gone_over_a_restart_too() {
         add(&mut draining, "web", "10.96.0.1", &["10.0.0.1:8080", "10.0.0.3:8080"]);
         let gone = draining.clone();
         let service = draining.services.get_mut(&service("web", Family::V4)).expect("the service");
-        service.lists.draining.insert("10.0.0.2:8080".parse().expect("an endpoint"));
+        Arc::make_mut(&mut service.lists).draining.insert("10.0.0.2:8080".parse().expect("an endpoint"));
         dataplane.sync(&draining).expect("a sync");
         let leaving = Backend { cluster: false, draining: true, ..before[1].clone() };
         assert_eq!(backends(), [before[0].clone(), before[2].clone(), leaving]);

@@ -24,7 +24,8 @@ fn tables() -> Tables {
         service.source_ranges = Some(ranges(&["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]));
         service.external_policy = TrafficPolicy::Local;
         service.affinity_timeout = 300;
-        service.lists.local = service.lists.cluster[..1].to_vec();
+        let lists = Arc::make_mut(&mut service.lists);
+        lists.local = lists.cluster[..1].to_vec();
     }
     tables.cluster_cidrs = ranges(&["10.244.0.0/16", "fd44::/56"]);
     tables
@@ -134,7 +135,7 @@ fn a_clients_backend_is_told_while_it_is_usable() {
         assert_eq!((second.remaining, second.is_in_force()), (0, false));
         assert_eq!(third.backend, "[fd00::1]:8080".parse().ok());
 
-        let lists = &mut v4(&mut tables).lists;
+        let lists = Arc::make_mut(&mut v4(&mut tables).lists);
         let leaving = lists.cluster.pop().expect("a backend");
         lists.draining.insert(leaving.endpoint);
         dataplane.sync(&tables).expect("a sync");

@@ -1,7 +1,12 @@
 //! Small manifests in, findings out.
 
-use crate::source::read_text;
+use super::Parsed;
+use crate::source::{
+    document::{Digest, split},
+    read_text,
+};
 use proptest::prelude::*;
+use std::{fs, path::Path};
 
 const SERVICE: &str = "kind: Service\napiVersion: v1\nmetadata:\n  name: web\nspec:\n";
 
@@ -122,7 +127,131 @@ fn what_no_proxy_serves_is_told() {
     }
 }
 
+/// Asserts that the documents of a text hold the same the fast way as the way for all. Returns how many there are,
+/// and how many went the fast way.
+fn assert_ways_agree(text: &str) -> (usize, usize) {
+    let parts = split(text);
+    let plain = parts.iter().filter(|part| {
+        let digest = Digest::of(part.text.as_bytes());
+        let Some(plain) = Parsed::plain(part.text, digest) else { return false };
+        let full = Parsed::full(part.text, digest);
+        assert_eq!(format!("{:?}", plain.items), format!("{:?}", full.items), "{}", part.text);
+        assert_eq!(plain.problems, full.problems, "{}", part.text);
+        assert!(!full.obscure && full.refused.is_empty(), "{}", part.text);
+        true
+    });
+    (parts.len(), plain.count())
+}
+
+#[test]
+fn every_example_is_read_the_same_both_ways() {
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")];
+    let mut plain = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                plain += assert_ways_agree(&fs::read_to_string(path).expect("a text")).1;
+            }
+        }
+    }
+    assert!(plain > 0);
+}
+
+#[test]
+fn what_kubectl_prints_goes_the_fast_way() {
+    let text = "---
+apiVersion: v1
+kind: Service
+metadata:
+  annotations:
+    meta.helm.sh/release-name: web
+  creationTimestamp: \"2026-03-02T08:15:00Z\"
+  labels:
+    app.kubernetes.io/instance: web
+  name: web
+  namespace: shop
+  uid: 00000000-5c1e-4f3a-8b2d-000000000000
+spec:
+  clusterIP: 10.96.0.10
+  clusterIPs:
+  - 10.96.0.10
+  ports:
+  - name: http
+    port: 80
+    protocol: TCP
+    targetPort: http
+  selector:
+    app.kubernetes.io/instance: web
+  sessionAffinity: None
+  type: ClusterIP
+status:
+  loadBalancer: {}
+---
+addressType: IPv4
+apiVersion: discovery.k8s.io/v1
+endpoints:
+- addresses:
+  - 10.128.0.1
+  conditions:
+    ready: true
+    serving: true
+    terminating: false
+  nodeName: worker-0
+  targetRef:
+    kind: Pod
+    name: web-6d4cf56db6-00000
+    namespace: shop
+    uid: 3c6ef372-9c1e-4f3a-8b2d-000000000000
+  zone: zone-0
+kind: EndpointSlice
+metadata:
+  labels:
+    kubernetes.io/service-name: web
+  name: web-abcde
+  namespace: shop
+ports:
+- name: http
+  port: 8080
+  protocol: TCP
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: elsewhere
+spec:
+  externalName: example.com
+  type: ExternalName
+";
+    assert_eq!(assert_ways_agree(text), (3, 3));
+}
+
 proptest! {
+    #[test]
+    fn a_changed_manifest_is_read_the_same_both_ways(
+        line in 0usize..20, change in 0usize..4,
+        other in prop::sample::select(&[
+            "name: b", "  name: 1", "  name: b", "  port: 80", "    port: x", "  - port: 443", "  type: None",
+            "  clusterIP: None", "  type: LoadBalancer", "    nodePort: 30000", "    nodePort: 1", "    b: c", "b:",
+            "  ports: {}", "  selector: []", "  externalIPs:", "  - 10.0.0.1", "  - \"\"", "    svc-lb.io/weight: 1",
+            "    targetPort: 70000", "    targetPort: web", "    targetPort: \"80\"", "  labels: null", "kind: Pod",
+            "  creationTimestamp: 2026-03-02T08:15:00Z", "  creationTimestamp: now", "apiVersion: v2", "  clusterIP: ",
+        ]),
+    ) {
+        let text = format!("{SERVICE}  type: NodePort\n  selector:\n    app: a\n  ports:\n  - name: a\n    port: 80\n");
+        let mut lines: Vec<_> = text.lines().collect();
+        let line = line % lines.len();
+        match change {
+            0 => lines.insert(line, other),
+            1 => lines[line] = other,
+            2 => drop(lines.remove(line)),
+            _ => lines.insert(line, lines[line]),
+        }
+        assert_ways_agree(&lines.join("\n"));
+    }
+
     #[test]
     fn a_damaged_manifest_never_panics(
         start in 0usize..300, length in 0usize..20, noise in "[-:\\[\\]{}&*!|>'\"#a1 \t\n]{0,10}",

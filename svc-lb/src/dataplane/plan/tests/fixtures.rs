@@ -38,7 +38,7 @@ pub fn add(tables: &mut Tables, number: usize, cluster: &[u8], local: &[u8], kin
     let weighted = |list: &[u8]| list.iter().map(|it| Weighted::from(endpoint(name.family, *it))).collect();
     let (cluster, local) = (weighted(cluster), weighted(local));
     let lists = Lists { cluster, local, ..Lists::default() };
-    let service = compile::Service { lists, ..compile::Service::default() };
+    let service = compile::Service { lists: Arc::new(lists), ..compile::Service::default() };
     let place =
         Frontend { address: virtual_address(name.family, number as u8), port: 80, protocol: Protocol::Tcp };
     let ownership = match kind {
@@ -58,7 +58,7 @@ pub fn service(tables: &mut Tables, number: usize, endpoints: &[u8]) {
 /// Has some endpoints of a service drain.
 pub fn drain(tables: &mut Tables, number: usize, endpoints: &[u8]) {
     let name = name(number);
-    let lists = &mut tables.services.get_mut(&name).unwrap().lists;
+    let lists = Arc::make_mut(&mut tables.services.get_mut(&name).unwrap().lists);
     lists.draining = endpoints.iter().map(|it| endpoint(name.family, *it)).collect();
 }
 

@@ -13,7 +13,7 @@ use crate::{
         state::{Limits, State},
     },
 };
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 /// The flags of a backend of the first service.
 fn flags(model: &Model, number: u8) -> Option<u16> {
@@ -61,7 +61,7 @@ fn weights_are_slots() {
     let (mut state, mut model, mut tables) = (State::new(LIMITS), Model::default(), Tables::default());
     service(&mut tables, 1, &[1, 2]);
     let weigh = |tables: &mut Tables, weight| {
-        tables.services.get_mut(&name(1)).unwrap().lists.cluster[0].weight = weight;
+        Arc::make_mut(&mut tables.services.get_mut(&name(1)).unwrap().lists).cluster[0].weight = weight;
     };
     weigh(&mut tables, 3);
     sync(&mut state, &mut model, &tables, now);

@@ -372,7 +372,7 @@ pub struct Destination {
 
 impl Destination {
     fn of(service: &compile::Service) -> Self {
-        let Lists { cluster, local, .. } = &service.lists;
+        let Lists { cluster, local, .. } = &*service.lists;
         let list = |list: &[Weighted]| {
             let positions = spread(list, service.algorithm).into_iter();
             positions.map(|position| list[position as usize].endpoint).collect()

@@ -66,7 +66,7 @@ fn tables() -> impl Strategy<Value = Tables> {
             add(&mut tables, number, &cluster, local.as_deref().unwrap_or(&cluster), kind);
             drain(&mut tables, number, &draining);
             let service = tables.services.get_mut(&name(number)).unwrap();
-            let lists = &mut service.lists;
+            let lists = Arc::make_mut(&mut service.lists);
             for list in [&mut lists.cluster, &mut lists.local] {
                 list.iter_mut().zip(weights.iter().cycle()).for_each(|(it, weight)| it.weight = *weight);
             }
