@@ -301,8 +301,8 @@ fn measure_rows(
             let (whole_floor, net_floor) = &measurements[floor];
             let with_course =
                 whole_floor.clone().named(format!("{}, both with the course", whole_floor.name));
-            let mut net = net.clone().times_of(net_floor, at_most);
-            net.comparisons.extend(whole.clone().times_of(&with_course, None).comparisons);
+            let mut net = net.clone().times_of(net_floor, None);
+            net.comparisons.extend(whole.clone().times_of(&with_course, at_most).comparisons);
             net
         }
     });
