@@ -47,8 +47,8 @@ impl Frontend {
     /// external IP. Without it the frontend is a ClusterIP, for pods and the node only. The entry of an
     /// address has it if one of its frontends does.
     pub const EXTERNAL: u32 = 1 << 0;
-    /// In the entry of an address: no host owns it, so svc-lb alone answers for its ports. Without
-    /// it the address is the node's own, and what is not a frontend is the host's.
+    /// No host owns the address, so svc-lb alone answers for its ports. Without it the address is the node's own,
+    /// and what is not a frontend is the host's. The entry of the address and all its frontends have it.
     pub const VIRTUAL: u32 = 1 << 1;
     /// A load-balancer address that only the sources in `SOURCE_RANGES_V4/6` may use
     /// (`spec.loadBalancerSourceRanges`).

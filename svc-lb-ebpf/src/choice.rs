@@ -1,15 +1,15 @@
 //! Which backend a client gets: the one place that decides, for first packets and for sockets.
 
 use crate::{
-    affinity, config,
+    affinity,
     exception::Exception,
     frontend,
     maps::{self, Maps},
     select::{self, Selected},
 };
 use svc_lb_common::{
-    address::Be16, affinity::AffinityKey, backend::Backend, counters::DropReason, frontend::Frontend,
-    selection::Algorithm, service::Service, source_range,
+    affinity::AffinityKey, backend::Backend, counters::DropReason, frontend::Frontend, selection::Algorithm,
+    service::Service, source_range,
 };
 
 /// Who asks. What it takes to learn something of it is done only if that decides.
@@ -22,14 +22,8 @@ pub trait Client<A> {
     fn number(&self) -> u32;
 }
 
-/// What a client asks for.
-pub struct Request<A> {
-    /// The address that it sends to.
-    pub address: A,
-    /// The port that it sends to.
-    pub port: Be16,
-    /// The IP protocol number.
-    pub protocol: u16,
+/// How a client asks.
+pub struct Request {
     /// Whether a connection may begin with this.
     pub opening: bool,
     /// Whether it may belong to a connection that was begun.
@@ -46,26 +40,17 @@ pub struct Choice<A: 'static> {
     pub counted: bool,
 }
 
-/// Chooses. What is for no frontend, or for a host that owns the frontend's address, is not ours. `address`: the
-/// entry of the address that was asked for.
+/// Chooses among the backends of a frontend, which is what the client asked for.
 #[inline(always)]
 pub fn choose<A: Maps>(
-    request: &Request<A>,
-    address: Frontend,
+    request: &Request,
+    frontend: Frontend,
     client: &impl Client<A>,
     now: u32,
 ) -> Result<Choice<A>, Exception> {
-    let closed = client.is_outside() && !config::external_cluster_ips();
-    let is_virtual = address.has(Frontend::VIRTUAL);
-    if closed && is_virtual && !address.has(Frontend::EXTERNAL) {
-        return Err(Exception::Drop(DropReason::ClusterIpFromUplink));
-    }
-    // What svc-lb does not serve at an address belongs to the host that owns it, and to nobody where
-    // the address is virtual.
-    let otherwise = if is_virtual { Exception::Reject } else { Exception::NotOurs };
-    let frontend = frontend::find(request.address, request.port, request.protocol).ok_or(otherwise)?;
+    let otherwise = frontend::otherwise(frontend);
     let is_external = frontend.has(Frontend::EXTERNAL);
-    if closed && !is_external {
+    if frontend::is_closed_to(client.is_outside()) && !is_external {
         return Err(Exception::Drop(DropReason::ClusterIpFromUplink));
     }
     let service = maps::service(frontend.service).ok_or(otherwise)?;

@@ -84,8 +84,10 @@ fn translate<P: Packet, A: Stages>(packet: P, hook: Hook, program: Program) -> R
             (flow::refresh(&found, headers, now)?, way, hop)
         }
         None if is_ingress(hook) => {
-            let address = frontend::known(headers.key.tuple.destination);
-            let flow = match address.and_then(|address| A::admit(address.flags, now)) {
+            let FlowKey { tuple, protocol, .. } = &headers.key;
+            let closed = frontend::is_closed_to(matches!(hook, Hook::UplinkIngress));
+            let frontend = frontend::at(tuple.destination, tuple.destination_port, *protocol, closed);
+            let flow = match frontend.and_then(|it| A::admit(it.service, it.flags, now)) {
                 Ok(()) => nat::drafted()?,
                 Err(Exception::NotOurs) if !P::TC_FOLLOWS => untranslated::admit(headers, hook, now)?,
                 Err(exception) => return Err(exception),
@@ -280,20 +282,13 @@ impl<A: Family> Client<A> for Sender<'_, A> {
     }
 }
 
-/// Chooses the backend of the first packet whose headers were parsed, if it is for a frontend, and drafts its
-/// flow. `address`: the entry of the packet's destination.
+/// Chooses the backend of the first packet whose headers were parsed, which is for a frontend, and drafts its flow.
 #[inline(always)]
-pub fn admit<A: Family>(headers: &Headers<A>, address: Frontend, now: u32) -> Result<(), Exception> {
-    let FlowKey { tuple, protocol, hook } = &headers.key;
-    let request = Request {
-        address: tuple.destination,
-        port: tuple.destination_port,
-        protocol: *protocol,
-        opening: headers.is_opening(),
-        continuing: headers.is_continuing(),
-    };
+pub fn admit<A: Family>(headers: &Headers<A>, frontend: Frontend, now: u32) -> Result<(), Exception> {
+    let FlowKey { tuple, hook, .. } = &headers.key;
+    let request = Request { opening: headers.is_opening(), continuing: headers.is_continuing() };
     let client = Sender { tuple, is_outside: *hook == Hook::UplinkIngress as u16 };
-    nat::draft(headers, &choice::choose(&request, address, &client, now)?, now)
+    nat::draft(headers, &choice::choose(&request, frontend, &client, now)?, now)
 }
 
 /// Remembers a UDP exchange of the host itself, or of a pod that a CNI masquerades, whose source port

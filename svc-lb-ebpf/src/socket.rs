@@ -191,8 +191,10 @@ fn choose_of<A: Maps + Mapped>(
     if protocol != TCP && protocol != UDP {
         return Err(Exception::NotOurs);
     }
-    let request = Request { address, port: to.port, protocol, opening: true, continuing: false };
-    let choice = choice::choose(&request, frontend::known(request.address)?, &Caller { context }, now)?;
+    // Every process of this machine is inside the cluster.
+    let frontend = frontend::at(address, to.port, protocol, false)?;
+    let request = Request { opening: true, continuing: false };
+    let choice = choice::choose::<A>(&request, frontend, &Caller { context }, now)?;
     let backend = choice.selected.backend;
     Ok(Peer {
         frontend: *to,
@@ -205,7 +207,7 @@ fn choose_of<A: Maps + Mapped>(
     })
 }
 
-/// Whose socket it is. Every process of this machine is inside the cluster. Those of the node speak from its
+/// Whose socket it is. Those of the node speak from its
 /// address; what the address of another network namespace will be is not known yet.
 struct Caller<'a> {
     context: &'a SockAddrContext,

@@ -39,9 +39,8 @@ pub trait Stages: Family {
     /// [`flow::advance`].
     fn advance(entry: *mut Flow<Self>, unfinished: u32, after: u32, now: u32) -> Step;
 
-    /// [`pipeline::admit`], of the packet whose headers were parsed. `address`: the flags of the entry of its
-    /// destination.
-    fn admit(address: u32, now: u32) -> Result<(), Exception>;
+    /// [`pipeline::admit`], of the packet whose headers were parsed, to the frontend with these fields.
+    fn admit(service: u32, flags: u32, now: u32) -> Result<(), Exception>;
 
     /// [`nat::make`].
     fn make(from_pod: u32, has_next_hop: u32, now: u32) -> Opened;
@@ -56,8 +55,8 @@ macro_rules! stages {
             }
 
             #[inline(always)]
-            fn admit(address: u32, now: u32) -> Result<(), Exception> {
-                Exception::of_code($admit(address, now))
+            fn admit(service: u32, flags: u32, now: u32) -> Result<(), Exception> {
+                Exception::of_code($admit(service, flags, now))
             }
 
             #[inline(always)]
@@ -79,10 +78,9 @@ macro_rules! stages {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $admit(address: u32, now: u32) -> u32 {
-            let address = Frontend { service: 0, flags: address };
+        extern "C" fn $admit(service: u32, flags: u32, now: u32) -> u32 {
             match maps::headers::<$family>() {
-                Some(headers) => Exception::code(pipeline::admit(headers, address, now)),
+                Some(headers) => Exception::code(pipeline::admit(headers, Frontend { service, flags }, now)),
                 None => Exception::code(Err(Exception::NotOurs)),
             }
         }

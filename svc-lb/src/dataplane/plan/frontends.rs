@@ -15,7 +15,9 @@ impl Planner<'_> {
         for (place, target) in &tables.frontends {
             // A service that was refused is in the refusals already.
             let Some(&service) = self.state.names.get(&target.service) else { continue };
-            let flags = self.frontend_flags(service, target, tables);
+            let is_virtual = tables.addresses.get(&place.address).is_some_and(|it| *it != Ownership::Node);
+            let flags =
+                self.frontend_flags(service, target, tables) | if is_virtual { Frontend::VIRTUAL } else { 0 };
             match self.put_frontend(place.into(), Frontend { service, flags }) {
                 Ok(()) => wanted += 1,
                 Err(limit) => self.plan.refusals.push(Refusal::Frontends(*place, limit)),

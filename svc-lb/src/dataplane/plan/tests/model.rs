@@ -421,8 +421,10 @@ fn entrances(tables: &Tables) -> BTreeMap<FrontendKey, Entrance> {
             FrontendKind::ExternalIp => Frontend::EXTERNAL | Frontend::EXTERNAL_IP,
             FrontendKind::LoadBalancer => Frontend::EXTERNAL | Frontend::LOAD_BALANCER,
         };
+        let is_virtual = tables.addresses[&place.address] != Ownership::Node;
+        let of_address = if is_virtual { Frontend::VIRTUAL } else { 0 };
         let entrance = Entrance {
-            flags: flags | if is_limited { Frontend::LIMITED } else { 0 },
+            flags: flags | of_address | if is_limited { Frontend::LIMITED } else { 0 },
             destination: Destination::of(service),
             sources: if is_limited { sources(service, target.service.family) } else { None },
         };
