@@ -101,10 +101,13 @@ pub struct Tcp {
 /// A UDP header (RFC 768).
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Udp {
-    ports: Ports,
-    length: u16,
-    checksum: u16,
+pub struct Udp {
+    /// Ports.
+    pub ports: Ports,
+    /// Bytes from this header on.
+    pub length: u16,
+    /// Checksum.
+    pub checksum: u16,
 }
 
 /// The ports, which TCP, UDP and SCTP headers begin with. Loaded and stored as one word.

@@ -11,7 +11,7 @@ pub mod sctp;
 mod tc;
 mod xdp;
 
-pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, parse, parse_quoted, reach};
+pub use headers::{ETHERNET_LENGTH, Ethernet, Headers, Icmp, Ports, Tcp, Udp, parse, parse_quoted, reach};
 pub use ip::{Family, MAX_NETWORK_LENGTH, pseudo_header_tail};
 pub use tc::{Layer2, Layer3};
 pub use xdp::XdpPacket;

@@ -2,7 +2,7 @@
 //!
 //! What arrives here carries complete checksums: a network card never delivers others.
 
-use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports};
+use super::{ETHERNET_LENGTH, Ethernet, Family, Headers, Packet, Ports, Tcp, Udp};
 use crate::{exception::Exception, maps};
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
@@ -98,19 +98,20 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn rewrite<A: Family>(&self, headers: &Headers<A>, flow: &Flow<A>, hops: u8) -> Result<(), Exception> {
         let network = self.at::<A::Rewritten>(Self::NETWORK + A::REWRITTEN_OFFSET)?;
-        let ports = self.at::<Ports>(headers.transport())?;
-        let field = self.at::<u16>(headers.checksum())?;
         let difference = u32::from(flow.address_difference) + u32::from(flow.port_difference);
-        // SAFETY: all three lie within the packet; BPF loads and stores have no alignment on the
-        // architectures that it runs on.
+        // SAFETY: all headers lie within the packet; BPF loads and stores have no alignment on the architectures
+        // that it runs on.
         unsafe {
-            *network = A::rewritten(*network, &flow.rewrite, flow.address_difference, hops);
-            *ports = Ports::of(&flow.rewrite);
-            *field = if headers.key.protocol == TCP {
-                checksum::add(*field, difference)
+            if headers.key.protocol == TCP {
+                let tcp = self.at::<Tcp>(headers.transport())?;
+                (*tcp).ports = Ports::of(&flow.rewrite);
+                (*tcp).checksum = checksum::add((*tcp).checksum, difference);
             } else {
-                checksum::add_udp(*field, difference)
-            };
+                let udp = self.at::<Udp>(headers.transport())?;
+                (*udp).ports = Ports::of(&flow.rewrite);
+                (*udp).checksum = checksum::add_udp((*udp).checksum, difference);
+            }
+            *network = A::rewritten(*network, &flow.rewrite, flow.address_difference, hops);
         }
         Ok(())
     }
