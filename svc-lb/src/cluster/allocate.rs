@@ -171,7 +171,7 @@ impl<'a> Allocator<'a> {
     }
 
     fn given_to(&mut self, request: &Request<'_>) -> &mut Given {
-        self.given.entry(request.name.clone()).or_default()
+        self.given.entry(Name::clone(request.name)).or_default()
     }
 
     /// Takes a free address.

@@ -118,7 +118,7 @@ fn service(request: &Request<'_>, allocations: &Allocations, source: &Source<'_>
     let asked = request.service;
     let mut service = Service {
         ports: ports.collect(),
-        name: request.name.clone(),
+        name: Arc::clone(request.name),
         families: request.families.clone(),
         cluster_ips,
         load_balancer_ips: load_balancer_ips(asked),

@@ -50,7 +50,7 @@ pub enum UnservedKind {
 #[derive(Clone, Debug)]
 pub struct Service {
     /// Its name.
-    pub name: Name,
+    pub name: Arc<Name>,
     /// The families it is served in.
     pub families: Vec<Family>,
     /// Its ClusterIPs, at most one of each family.

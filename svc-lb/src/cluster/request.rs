@@ -9,11 +9,11 @@ use crate::source::{
     Family, Name, Object, Objects, Origin, Problem, Protocol, Remark, Service, ServicePort, parse_address,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// A Service that svc-lb serves.
 pub struct Request<'a> {
-    pub name: &'a Name,
+    pub name: &'a Arc<Name>,
     pub service: &'a Service,
     pub origin: &'a Origin,
     /// The families it is to be served in, the first first.
@@ -100,7 +100,7 @@ fn unserved_kind(service: &Service) -> Option<UnservedKind> {
 impl<'a> Request<'a> {
     /// What a Service asks for; else what is known of one that is not served, unless another proxy serves it.
     pub fn new(
-        name: &'a Name,
+        name: &'a Arc<Name>,
         object: &'a Object<Service>,
         ranges: &Ranges,
         remarks: &mut Vec<Remark>,
@@ -110,7 +110,7 @@ impl<'a> Request<'a> {
             return Err(None);
         }
         if let Some(kind) = unserved_kind(service) {
-            return Err(Some(Unserved { name: name.clone(), kind }));
+            return Err(Some(Unserved { name: Name::clone(name), kind }));
         }
         let mut problems = Vec::new();
         let cluster_ips = cluster_ips(service, ranges, &mut problems);

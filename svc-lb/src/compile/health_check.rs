@@ -29,6 +29,6 @@ impl HealthCheck {
         };
         let local_endpoints = local_addresses(Family::V4).max(local_addresses(Family::V6));
         let local_endpoints = u32::try_from(local_endpoints).unwrap_or(u32::MAX);
-        Self { service: service.name.clone(), port, local_endpoints }
+        Self { service: Name::clone(&service.name), port, local_endpoints }
     }
 }

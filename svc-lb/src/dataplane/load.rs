@@ -67,20 +67,7 @@ pub fn load(options: &Options) -> Result<Ebpf, DataplaneError> {
     }
     pin_clock(&mut ebpf, &options.pin_dir)?;
     log_level.follow(&mut ebpf)?;
-    forget_object();
     Ok(ebpf)
-}
-
-/// Has the kernel forget the object, which takes megabytes and is not read again. If it is, it is read from the file.
-fn forget_object() {
-    // SAFETY: it takes nothing and gives a number.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-    let before = OBJECT.as_ptr().align_offset(page);
-    let Some(pages) = OBJECT.len().checked_sub(before).map(|rest| rest / page * page) else { return };
-    let start = OBJECT.as_ptr().wrapping_add(before).cast_mut();
-    // SAFETY: these are whole pages of constant data in the executable's own file, from which the kernel takes them
-    // again. They were never written to, so they are then what they were.
-    unsafe { libc::madvise(start.cast(), pages, libc::MADV_DONTNEED) };
 }
 
 /// What each map is to be, by name.

@@ -55,8 +55,8 @@ fn counted(state: &State) -> impl Iterator<Item = Counted> {
     let is_counted = |algorithm: u16| algorithm == Algorithm::LeastConnections as u16;
     let entries = state.services.values();
     let entries = entries.filter(move |entry| entry.service.is_some_and(|it| is_counted(it.algorithm)));
-    entries.flat_map(|entry| &entry.backends).filter_map(|(endpoint, held): (&SocketAddr, _)| {
-        let family = Family::of(endpoint.ip());
+    entries.flat_map(|entry| &entry.backends).filter_map(|(key, held)| {
+        let family = Family::of(SocketAddr::from(*key).ip());
         let generation = state.backends.of(family).generations.get(held.index as usize)?;
         Some(Counted { family, index: held.index, generation: *generation })
     })

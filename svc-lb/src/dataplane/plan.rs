@@ -222,7 +222,8 @@ impl Planner<'_> {
     fn forget(&mut self, tables: &Tables) {
         let wanted =
             |entry: &Entry| entry.name.as_ref().is_some_and(|name| tables.services.contains_key(name));
-        let gone: Vec<(u32, Entry)> = self.state.services.extract_if(.., |_, entry| !wanted(entry)).collect();
+        let gone: Vec<(u32, Box<Entry>)> =
+            self.state.services.extract_if(.., |_, entry| !wanted(entry)).collect();
         for (id, entry) in gone {
             self.plan.gone.services.push(id);
             self.plan.gone.names.push(id);
@@ -230,8 +231,8 @@ impl Planner<'_> {
                 self.state.slots.give_back(range.first, range.length, self.now);
             }
             self.remove_ranges(id, entry.source_ranges);
-            for (endpoint, held) in entry.backends {
-                self.remove_backend(id, entry.name.as_deref(), endpoint, held.index);
+            for (key, held) in entry.backends {
+                self.remove_backend(id, entry.name.as_deref(), key.into(), held.index);
             }
             if let Some(name) = &entry.name {
                 self.state.names.remove(name);

@@ -9,7 +9,7 @@ use crate::compile::{self, Family, ServicePort};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Instant,
 };
@@ -103,7 +103,7 @@ pub struct State {
     pub(super) slots: Ranges,
     pub(super) backends: PerFamily<Backends>,
     /// By service id. An id without a name is what an interrupted sync left.
-    pub(super) services: BTreeMap<u32, Entry>,
+    pub(super) services: BTreeMap<u32, Box<Entry>>,
     pub(super) names: HashMap<Arc<ServicePort>, u32>,
     pub(super) frontends: HashMap<FrontendKey, Frontend>,
     pub(super) frontend_counts: PerFamily<u32>,
@@ -133,11 +133,27 @@ pub(super) struct Entry {
     /// The backend indexes in the slots of its two lists.
     pub lists: [Vec<u32>; 2],
     /// Its live backends.
-    pub backends: BTreeMap<SocketAddr, Held>,
+    pub backends: BTreeMap<EndpointKey, Held>,
     /// The ranges of sources that it has.
     pub source_ranges: BTreeSet<IpNet>,
     /// What all this was made from; `None` if another agent made it.
     pub applied: Option<compile::Service>,
+}
+
+/// Where a backend is, in two thirds of the memory of a [`SocketAddr`], and in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EndpointKey(IpAddr, u16);
+
+impl From<SocketAddr> for EndpointKey {
+    fn from(endpoint: SocketAddr) -> Self {
+        Self(endpoint.ip(), endpoint.port())
+    }
+}
+
+impl From<EndpointKey> for SocketAddr {
+    fn from(EndpointKey(address, port): EndpointKey) -> Self {
+        Self::new(address, port)
+    }
 }
 
 /// A live backend, as its map holds it.
@@ -194,7 +210,7 @@ impl State {
             if let Some(name) = &name {
                 state.names.insert(Arc::clone(name), id);
             }
-            state.services.insert(id, Entry { name, ..Entry::default() });
+            state.services.insert(id, Box::new(Entry { name, ..Entry::default() }));
         }
         for (&id, &service) in &contents.services {
             let lists = state.claim(id, &service, contents, now);
@@ -253,8 +269,8 @@ impl State {
         for (index, backend) in (0..).zip(found).filter(|(_, backend)| backend.is_live()) {
             live.insert(index);
             match self.services.get_mut(&backend.service) {
-                Some(entry) if !entry.backends.contains_key(&backend.endpoint) => {
-                    entry.backends.insert(backend.endpoint, Held { index, flags: backend.flags });
+                Some(entry) if !entry.backends.contains_key(&backend.endpoint.into()) => {
+                    entry.backends.insert(backend.endpoint.into(), Held { index, flags: backend.flags });
                 }
                 _ => self.strays.push((index, *backend)),
             }

@@ -253,6 +253,8 @@ impl Objects {
                 if let Some(service) = value.service_of(&name) {
                     let slices = self.slices.entry(service).or_default();
                     let place = slices.partition_point(|(other, _)| *other < name);
+                    // Most have one slice only.
+                    slices.reserve_exact(1);
                     slices.insert(place, (name, value));
                 }
                 Ok(())

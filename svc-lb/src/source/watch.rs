@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// How long to wait after a change for others that belong to it, such as those of a copied directory.
-const SETTLE: Duration = Duration::from_millis(10);
+const SETTLE: Duration = Duration::from_millis(5);
 
 /// How long to wait for the writer of a file to close it. Before that the file may be cut short, or
 /// empty: a shell truncates it when the command that fills it has only started.

@@ -48,7 +48,7 @@ impl Planner<'_> {
         }
         self.plan.new.names.push((id, Arc::clone(name)));
         self.state.names.insert(Arc::clone(name), id);
-        self.state.services.insert(id, entry);
+        self.state.services.insert(id, Box::new(entry));
         Ok(())
     }
 
@@ -73,13 +73,14 @@ impl Planner<'_> {
             }
         };
         let flags = flags(wanted);
-        for (endpoint, held) in &mut entry.backends {
-            self.list_backend(id, *endpoint, held, flags.get(endpoint).copied().unwrap_or(LIVE));
+        for (key, held) in &mut entry.backends {
+            let endpoint = SocketAddr::from(*key);
+            self.list_backend(id, endpoint, held, flags.get(&endpoint).copied().unwrap_or(LIVE));
         }
         for (endpoint, index) in numbers.backends {
             let held = Held { index, flags: flags[&endpoint] };
             self.put_backend(id, endpoint, held);
-            entry.backends.insert(endpoint, held);
+            entry.backends.insert(endpoint.into(), held);
         }
         for (first, list) in numbers.slots {
             self.plan.new.slots.extend((first..).zip(list));
@@ -96,9 +97,9 @@ impl Planner<'_> {
             entry.service = Some(service);
         }
         let draining = &wanted.lists.draining;
-        let kept = |endpoint: &SocketAddr| flags.contains_key(endpoint) || draining.contains(endpoint);
-        for (endpoint, held) in entry.backends.extract_if(.., |endpoint, _| !kept(endpoint)) {
-            self.remove_backend(id, Some(name), endpoint, held.index);
+        let kept = |endpoint: SocketAddr| flags.contains_key(&endpoint) || draining.contains(&endpoint);
+        for (key, held) in entry.backends.extract_if(.., |key, _| !kept((*key).into())) {
+            self.remove_backend(id, Some(name), key.into(), held.index);
         }
         entry.lists = indexes;
         entry.applied = Some(wanted.clone());
@@ -116,7 +117,7 @@ impl Planner<'_> {
     ) -> Result<(Service, [Vec<u32>; 2]), Refusal> {
         let mut indexes: BTreeMap<SocketAddr, u32> = BTreeMap::new();
         for endpoint in wanted.lists.usable() {
-            let index = if let Some(held) = entry.backends.get(&endpoint) {
+            let index = if let Some(held) = entry.backends.get(&endpoint.into()) {
                 held.index
             } else {
                 let index = self.state.backends_of(endpoint).indexes.take(self.now);

@@ -71,7 +71,7 @@ fn the_new_list_is_in_force_before_the_removed_backend_changes() {
     let (mut state, mut model, mut tables) = (State::new(LIMITS), Model::default(), Tables::default());
     service(&mut tables, 1, &[1, 2]);
     sync(&mut state, &mut model, &tables, now);
-    let removed = state.services[&1].backends[&endpoint(Family::V4, 1)].index as usize;
+    let removed = state.services[&1].backends[&endpoint(Family::V4, 1).into()].index as usize;
     let generation = model.contents.backends.v4[removed].generation;
     service(&mut tables, 1, &[2]);
     let plan = state.plan(&tables, now);
