@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use svc_lb_common::{
-    address::{Address, Ipv4, Ipv6, Tuple},
+    address::{Address, Ipv4, Ipv6},
     affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
     backend::{Backend, BackendLoad, MAX_BACKENDS},
     counters::{DropReason, Program, ProgramCounters, ServiceCounters},
@@ -154,14 +154,8 @@ impl<A: Address> Scratch<A> {
     /// The same for a flow that changes what it translates: what its checksums need of that is not known yet.
     #[inline(always)]
     pub fn pair_translated(&mut self, key: &FlowKey<A>) {
-        self.set_differences(&key.tuple);
+        self.flow.set_differences(&key.tuple);
         self.pair(key);
-    }
-
-    /// With a stack frame of its own.
-    #[inline(never)]
-    fn set_differences(&mut self, from: &Tuple<A>) {
-        self.flow.set_differences(from);
     }
 }
 

@@ -98,8 +98,7 @@ fn forgotten<A: Family>() -> Exception {
     }
 }
 
-/// Makes the drafted flow, whose next hop is in the scratch if it has one. Three steps with a stack frame
-/// of their own each: together they would be more than a program may have.
+/// Makes the drafted flow, whose next hop is in the scratch if it has one.
 #[inline(always)]
 pub fn make<A: Family>(key: &FlowKey<A>, from_pod: bool, has_next_hop: bool, now: u32) -> Opened {
     if !set_path::<A>(from_pod, has_next_hop, now) {
@@ -123,15 +122,23 @@ fn is_forgotten<A: Family>() -> bool {
 
 /// Inserts the forward entry, which makes the flow known. Gives whether that, or another processor's, is
 /// in the table and the scratch.
-#[inline(never)]
+#[inline(always)]
 fn commit<A: Family>(key: &FlowKey<A>) -> bool {
     let Some(scratch) = maps::scratch::<A>() else { return false };
-    let place = scratch.place;
-    if place.insert(key, &scratch.flow) {
-        stats::new_flow(scratch.flow.service);
-        load::flow_opened(&scratch.flow);
-        return true;
+    if !scratch.place.insert(key, &scratch.flow) {
+        return yield_to_winner(key);
     }
+    stats::new_flow(scratch.flow.service);
+    load::flow_opened(&scratch.flow);
+    true
+}
+
+/// Takes the reply's entry back, and another processor's flow into the scratch, which made one with this key at the
+/// same moment. Gives whether there is one.
+#[inline(never)]
+fn yield_to_winner<A: Family>(key: &FlowKey<A>) -> bool {
+    let Some(scratch) = maps::scratch::<A>() else { return false };
+    let place = scratch.place;
     place.take_back(&scratch.partner_key);
     match place.winner(key) {
         Some(winner) => {
@@ -146,7 +153,7 @@ fn commit<A: Family>(key: &FlowKey<A>) -> bool {
 /// the node's address, or the reply would go past this node; back to the pod that it came from → under
 /// the node's address too; all else keeps the client's address and goes by the host's stack, or by the
 /// bridge. `false`: the node has no such address.
-#[inline(never)]
+#[inline(always)]
 fn set_path<A: Family>(from_pod: bool, has_next_hop: bool, now: u32) -> bool {
     let Some(scratch) = maps::scratch::<A>() else { return false };
     let (flow, hop, route_generation) = (&mut scratch.flow, &scratch.next_hop, scratch.route_generation);

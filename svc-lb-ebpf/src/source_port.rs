@@ -9,7 +9,7 @@ use svc_lb_common::{address::Be16, flow::FlowKey, hash, snat::Attempt};
 /// Picks the port of the drafted flow and inserts the reply's entry with it. The client's own port comes
 /// first: under the client's own address always, under the node's if it is in the range. `false`: every
 /// port that was tried belongs to a live flow.
-#[inline(never)]
+#[inline(always)]
 pub fn reserve<A: Family>(key: &FlowKey<A>) -> bool {
     let Some(scratch) = maps::scratch::<A>() else { return false };
     let own = scratch.masqueraded == 0 || config::snat_ports().contains(key.tuple.source_port.get());
