@@ -103,6 +103,15 @@ pub struct Flow<A> {
 // this the second.
 const _: () = assert!(size_of::<Flow<Ipv4>>() == 64 && size_of::<Flow<Ipv6>>() == 88);
 
+/// How many seconds a period has, in which a flow's partner is looked up once.
+const PERIOD: u32 = 4;
+
+/// Whether two times, in seconds, are of one period.
+#[inline(always)]
+pub const fn is_one_period(one: u32, other: u32) -> bool {
+    one / PERIOD == other / PERIOD
+}
+
 /// Where to send a packet: a neighbour.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -219,6 +228,13 @@ mod tests {
     use super::*;
     use crate::{address::Be16, connection::State};
     use core::net::Ipv4Addr;
+
+    #[test]
+    fn a_period_ends_everywhere_at_once() {
+        let ends: u32 = (0..100).map(|time| u32::from(!is_one_period(time, time + 1))).sum();
+        assert_eq!(ends, 100 / PERIOD);
+        assert!(is_one_period(8, 8 + PERIOD - 1) && !is_one_period(7, 8) && !is_one_period(0, u32::MAX));
+    }
 
     #[test]
     fn the_partner_of_the_partner_is_the_flow_itself() {

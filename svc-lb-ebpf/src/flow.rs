@@ -14,7 +14,7 @@ use crate::{
 use aya_ebpf::bindings::BPF_NOEXIST;
 use svc_lb_common::{
     connection::{State, TcpFlags},
-    flow::{Flow, FlowKey, NextHop, TCP, UDP},
+    flow::{Flow, FlowKey, NextHop, TCP, UDP, is_one_period},
     snat::Need,
     timeout::is_past,
 };
@@ -177,8 +177,8 @@ pub fn remove<A: Maps>(key: &FlowKey<A>, flow: &Flow<A>) {
     let _ = A::new_flows().remove(&partner);
 }
 
-/// Notes that a packet of a flow is about to be applied: its state, and at most once a second when it
-/// was last seen. Gives the flow to apply, or [`Exception::Reject`] if its backend is removed and silent,
+/// Notes that a packet of a flow is about to be applied: its state, at most once a second when it was last seen, and
+/// at most once a period that the other entry is in use too. Gives the flow to apply, or [`Exception::Reject`] if its backend is removed and silent,
 /// or [`Exception::Untranslated`] if the packet is another connection's.
 #[inline(always)]
 pub fn refresh<A: Stages>(
@@ -235,12 +235,17 @@ pub enum Step {
     Lost,
 }
 
-/// Writes a flow's state and time, in both entries; makes the other entry anew if it was evicted.
+/// Writes a flow's time, and its state in both entries. The other entry is looked up when the state changes, and else
+/// once a period: it stays recent so, and is made anew if it was evicted.
 #[inline(always)]
 pub fn advance<A: Maps>(found: &Found<A>, key: &FlowKey<A>, after: State, now: u32) -> Step {
     let (flow, before) = (found.flow(), found.state());
     let seen_before = found.last_seen();
     found.set_last_seen(now);
+    let is_looked_after = is_one_period(seen_before, now) && !found.unfinished;
+    if before == after && is_looked_after && found.has_its_backend() {
+        return Step::Kept;
+    }
     found.change_state(before, after);
     if after.is_closed() && !before.is_closed() {
         load::flow_closed(flow);
