@@ -115,6 +115,15 @@ impl<const LINK_LENGTH: usize> TcPacket<LINK_LENGTH> {
     }
 }
 
+/// What a rewrite changes of a packet, as it stands there if the IP header has no options: each call of the kernel
+/// costs more than what it writes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Rewritten<R> {
+    network: R,
+    ports: Ports,
+}
+
 /// The kernel refused to change the packet.
 const FAILED: Exception = Exception::Drop(DropReason::RewriteFailed);
 
@@ -208,10 +217,13 @@ impl<const LINK_LENGTH: usize> Packet for TcPacket<LINK_LENGTH> {
     fn rewrite<A: Family>(&self, headers: &Headers<A>, flow: &Flow<A>, hops: u8) -> Result<(), Exception> {
         let network = LINK_LENGTH + A::REWRITTEN_OFFSET;
         let rewritten = A::rewritten(self.load(network)?, &flow.rewrite, flow.address_difference, hops);
-        self.store(network, &rewritten)?;
+        let rewritten = Rewritten { network: rewritten, ports: Ports::of(&flow.rewrite) };
         let ports_differ = headers.key.tuple.ports_differ(&flow.rewrite);
-        if ports_differ {
-            self.store(headers.transport(), &Ports::of(&flow.rewrite))?;
+        if headers.transport() == network + size_of::<A::Rewritten>() {
+            self.store(network, &rewritten)?;
+        } else {
+            self.store(network, &rewritten.network)?;
+            self.store(headers.transport(), &rewritten.ports)?;
         }
         let udp = if headers.key.protocol == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
         let flags = udp | pseudo_header_flags::<A>();
