@@ -28,6 +28,13 @@ fn build() -> Result<PathBuf> {
         .args(["build", "--quiet", "--locked", "--bin", "svc-lb", "--message-format=json-render-diagnostics"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(Stdio::inherit());
+    // As in `cargo xtask`: what cargo told of the package of the tests is not for the packages that it builds here.
+    for (name, _) in env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if of_package.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

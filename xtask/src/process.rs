@@ -8,10 +8,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The cargo that runs us, in the workspace.
+/// The cargo that runs us, in the workspace. What it told us of our package is not for the packages that this one
+/// builds: ring's build script would see another package each time, and ring and all that uses it be built again.
 pub fn cargo(workspace: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace);
+    for (name, _) in env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if of_package.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
