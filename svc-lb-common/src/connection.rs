@@ -4,7 +4,6 @@
 use crate::{
     flow::{SCTP, TCP, UDP},
     snat::Need,
-    timeout::Phase,
 };
 
 /// What was seen of a connection, in both directions.
@@ -150,6 +149,39 @@ impl State {
     pub const fn is_confirmed(self) -> bool {
         self.has(Self::ESTABLISHED)
     }
+}
+
+/// What a flow's timeout depends on; the fields of [`Timeouts`](crate::timeout::Timeouts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// [`tcp_syn_sent`](crate::timeout::Timeouts::tcp_syn_sent)
+    TcpSynSent,
+    /// [`tcp_syn_recv`](crate::timeout::Timeouts::tcp_syn_recv)
+    TcpSynRecv,
+    /// [`tcp_established`](crate::timeout::Timeouts::tcp_established)
+    TcpEstablished,
+    /// [`tcp_close_wait`](crate::timeout::Timeouts::tcp_close_wait)
+    TcpCloseWait,
+    /// [`tcp_time_wait`](crate::timeout::Timeouts::tcp_time_wait)
+    TcpTimeWait,
+    /// [`tcp_close`](crate::timeout::Timeouts::tcp_close)
+    TcpClose,
+    /// [`udp`](crate::timeout::Timeouts::udp)
+    Udp,
+    /// [`udp_stream`](crate::timeout::Timeouts::udp_stream)
+    UdpStream,
+    /// [`sctp_cookie_wait`](crate::timeout::Timeouts::sctp_cookie_wait)
+    SctpCookieWait,
+    /// [`sctp_established`](crate::timeout::Timeouts::sctp_established)
+    SctpEstablished,
+    /// [`sctp_shutdown_sent`](crate::timeout::Timeouts::sctp_shutdown_sent)
+    SctpShutdownSent,
+    /// [`sctp_shutdown_recd`](crate::timeout::Timeouts::sctp_shutdown_recd)
+    SctpShutdownRecd,
+    /// [`sctp_shutdown_ack_sent`](crate::timeout::Timeouts::sctp_shutdown_ack_sent)
+    SctpShutdownAckSent,
+    /// [`sctp_closed`](crate::timeout::Timeouts::sctp_closed)
+    SctpClosed,
 }
 
 /// The flag bits of a TCP header, its fourteenth byte (RFC 9293).

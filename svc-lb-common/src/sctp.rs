@@ -43,9 +43,9 @@ pub const fn flags(first_chunk: u8) -> TcpFlags {
 mod tests {
     use super::*;
     use crate::{
-        connection::State,
+        connection::{Phase, State},
         flow::SCTP,
-        timeout::{Phase, Timeouts},
+        timeout::Timeouts,
     };
 
     const FORWARD: bool = false;

@@ -1,6 +1,6 @@
 //! How long flows live of which nothing is seen.
 
-use crate::connection::State;
+use crate::connection::{Phase, State};
 use bytemuck::{Pod, Zeroable};
 
 /// After how many seconds without a packet a flow is gone; nf_conntrack's names, and its defaults or
@@ -88,39 +88,6 @@ impl Timeouts {
     pub fn is_past(&self, protocol: u16, state: State, last_seen: u32, now: u32) -> bool {
         is_past(self.of(state.phase(protocol)), last_seen, now)
     }
-}
-
-/// What a flow's timeout depends on; the fields of [`Timeouts`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// [`Timeouts::tcp_syn_sent`]
-    TcpSynSent,
-    /// [`Timeouts::tcp_syn_recv`]
-    TcpSynRecv,
-    /// [`Timeouts::tcp_established`]
-    TcpEstablished,
-    /// [`Timeouts::tcp_close_wait`]
-    TcpCloseWait,
-    /// [`Timeouts::tcp_time_wait`]
-    TcpTimeWait,
-    /// [`Timeouts::tcp_close`]
-    TcpClose,
-    /// [`Timeouts::udp`]
-    Udp,
-    /// [`Timeouts::udp_stream`]
-    UdpStream,
-    /// [`Timeouts::sctp_cookie_wait`]
-    SctpCookieWait,
-    /// [`Timeouts::sctp_established`]
-    SctpEstablished,
-    /// [`Timeouts::sctp_shutdown_sent`]
-    SctpShutdownSent,
-    /// [`Timeouts::sctp_shutdown_recd`]
-    SctpShutdownRecd,
-    /// [`Timeouts::sctp_shutdown_ack_sent`]
-    SctpShutdownAckSent,
-    /// [`Timeouts::sctp_closed`]
-    SctpClosed,
 }
 
 /// Whether more than `timeout` seconds lie between two times of the dataplane's clock.

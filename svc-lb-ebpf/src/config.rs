@@ -3,8 +3,9 @@
 use svc_lb_common::{
     address::{Address, AddressPair, Ipv4, Ipv6},
     config::Config,
+    connection::Phase,
     snat::PortRange,
-    timeout::{Phase, Timeouts},
+    timeout::Timeouts,
 };
 
 #[unsafe(no_mangle)]

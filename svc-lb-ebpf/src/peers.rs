@@ -11,8 +11,9 @@ use crate::{
 use aya_ebpf::programs::SockAddrContext;
 use svc_lb_common::{
     address::{Ipv4, Ipv6},
+    connection::Phase,
     socket::{Peer, PeerKey, Remote},
-    timeout::{Phase, is_past},
+    timeout::is_past,
 };
 
 /// A socket and what is kept with it.

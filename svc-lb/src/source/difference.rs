@@ -1,6 +1,9 @@
 //! What differs between two states of the objects.
 
-use super::objects::{Name, Object, Objects};
+use super::{
+    name::Name,
+    objects::{Object, Objects},
+};
 use std::{cmp::Ordering, collections::BTreeMap, iter, sync::Arc};
 
 /// What is another in two readings, or only in one of them.
@@ -15,12 +18,26 @@ pub struct Difference {
 impl Difference {
     /// Of two sets of objects, by looking at each.
     pub(super) fn between(before: &Objects, after: &Objects) -> Self {
-        let mut difference = Self::default();
-        let Self { before: old, after: new } = &mut difference;
-        old.take_unlike(before, after);
-        new.take_unlike(after, before);
-        difference
+        Self { before: unlike(before, after), after: unlike(after, before) }
     }
+}
+
+/// What some objects are that is not the same among others too.
+fn unlike(some: &Objects, others: &Objects) -> Objects {
+    fn unlike<T: Clone>(
+        some: &BTreeMap<Arc<Name>, Object<T>>,
+        others: &BTreeMap<Arc<Name>, Object<T>>,
+    ) -> BTreeMap<Arc<Name>, Object<T>> {
+        let names = changed(some, others);
+        names.filter_map(|name| Some((Arc::clone(name), some.get(name)?.clone()))).collect()
+    }
+    let mut objects = Objects::default();
+    objects.services = unlike(&some.services, &others.services);
+    objects.endpoint_slices = unlike(&some.endpoint_slices, &others.endpoint_slices);
+    objects.endpoints = unlike(&some.endpoints, &others.endpoints);
+    objects.pods = unlike(&some.pods, &others.pods);
+    objects.nodes = unlike(&some.nodes, &others.nodes);
+    objects
 }
 
 /// The names, in their order, of what is in only one of two sets of objects, or is not the same in both.

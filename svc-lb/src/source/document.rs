@@ -1,6 +1,6 @@
 //! One document of a YAML file: what tells it from others, and where its values stand in it.
 
-use super::{finding::Position, outline::Outline};
+use super::{digest::Digest, finding::Position, outline::Outline};
 use memchr::{memchr, memchr_iter, memmem};
 use std::{
     iter,
@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use twox_hash::XxHash3_128;
 
 /// A document of a file.
 #[derive(Debug)]
@@ -47,18 +46,6 @@ impl Document {
     /// for a mapping or a list the place of its key. If the path is not there, its nearest ancestor's.
     pub fn position(&self, path: &str) -> Position {
         self.outline.position(path)
-    }
-}
-
-/// What tells a text from others: a hash of so many bits that no two texts have the same, unless somebody looks for
-/// such two; who does hides their own change from themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest(u128);
-
-impl Digest {
-    /// Of a text.
-    pub fn of(text: &[u8]) -> Self {
-        Self(XxHash3_128::oneshot(text))
     }
 }
 

@@ -1,9 +1,11 @@
 //! One file of manifests: what it holds now, and what of its last good state stays in force.
 
 use super::{
-    document::{Digest, split},
+    digest::Digest,
+    document::split,
     finding::{Finding, Position, Problem},
-    objects::{Kind, Name, Origin, Value},
+    name::Name,
+    objects::{Kind, Origin, Value},
     parse::{Item, Parsed},
 };
 use std::{
@@ -161,6 +163,13 @@ impl File {
         let all = self.unreadable.iter().cloned().chain(in_documents);
         all.map(|(position, problem)| Finding::at(&self.path, position, problem))
     }
+}
+
+/// Whether a file in a directory is read: by its name. Hidden ones are the notes of editors.
+pub fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    matches!(extension, Some("yaml" | "yml" | "json")) && !hidden
 }
 
 /// Documents that left a file, and such that came into it.

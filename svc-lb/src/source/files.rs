@@ -2,10 +2,11 @@
 
 use super::{
     difference::Difference,
-    document::Digest,
-    file::{Exchange, File, items},
+    digest::Digest,
+    file::{Exchange, File, is_manifest, items},
     finding::{Finding, Position, Problem},
-    objects::{Kind, Name, Objects},
+    name::Name,
+    objects::{Kind, Objects},
     parse::Parsed,
     signature::Signature,
     watch::Watch,
@@ -310,13 +311,6 @@ fn manifests_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     files.retain(|file| is_manifest(file) && !file.is_dir());
     files.sort();
     Ok(files)
-}
-
-/// Whether a file in a directory is read: by its name. Hidden ones are the notes of editors.
-pub(super) fn is_manifest(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    matches!(extension, Some("yaml" | "yml" | "json")) && !hidden
 }
 
 /// A problem with a file or directory as a whole.

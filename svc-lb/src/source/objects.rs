@@ -1,14 +1,13 @@
 //! The Kubernetes objects that svc-lb reads, and where each was written down.
 
 use super::{
-    difference::changed,
     document::Document,
     finding::{Finding, Position, Problem},
+    name::Name,
     service::Service,
     slice::EndpointSlice,
 };
 use k8s_openapi::api::core::v1::{Endpoints, Node, Pod};
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
@@ -35,42 +34,6 @@ pub struct Objects {
 
 /// An EndpointSlice and its name.
 pub type NamedSlice = (Arc<Name>, Arc<EndpointSlice>);
-
-/// What tells an object from the others of its kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", from = "String")]
-pub struct Name {
-    /// `metadata.namespace`; `default` where a namespaced object leaves it out.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
-}
-
-impl fmt::Display for Name {
-    /// `namespace/name`, or the name alone.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            f.pad(&self.name)
-        } else {
-            write!(f, "{}/{}", self.namespace, self.name)
-        }
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.to_string()
-    }
-}
-
-impl From<String> for Name {
-    fn from(text: String) -> Self {
-        match text.split_once('/') {
-            Some((namespace, name)) => Self { namespace: namespace.to_owned(), name: name.to_owned() },
-            None => Self { namespace: String::new(), name: text },
-        }
-    }
-}
 
 /// An object and its origin. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -182,23 +145,6 @@ impl Objects {
             Kind::Pod => self.pods.contains_key(name),
             Kind::Node => self.nodes.contains_key(name),
         }
-    }
-
-    /// Takes over what others have that is not the same here too.
-    pub(super) fn take_unlike(&mut self, others: &Self, here: &Self) {
-        fn take<T: Clone>(
-            taken: &mut BTreeMap<Arc<Name>, Object<T>>,
-            others: &BTreeMap<Arc<Name>, Object<T>>,
-            here: &BTreeMap<Arc<Name>, Object<T>>,
-        ) {
-            let unlike = changed(others, here);
-            taken.extend(unlike.filter_map(|name| Some((Arc::clone(name), others.get(name)?.clone()))));
-        }
-        take(&mut self.services, &others.services, &here.services);
-        take(&mut self.endpoint_slices, &others.endpoint_slices, &here.endpoint_slices);
-        take(&mut self.endpoints, &others.endpoints, &here.endpoints);
-        take(&mut self.pods, &others.pods, &here.pods);
-        take(&mut self.nodes, &others.nodes, &here.nodes);
     }
 
     /// Takes an object out.

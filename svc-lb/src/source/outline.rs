@@ -1,6 +1,6 @@
 //! Where the values of a document stand in its text.
 
-use super::{document::Digest, finding::Position};
+use super::{digest::Digest, finding::Position};
 use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use saphyr_parser::{Event, Parser};
 use std::{

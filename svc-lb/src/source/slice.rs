@@ -2,7 +2,7 @@
 //! half a kilobyte for each.
 
 use super::{
-    annotations, family::Family, interned::interned, labels, objects::Name, parse_address, protocol::Protocol,
+    annotations, family::Family, interned::interned, labels, name::Name, parse_address, protocol::Protocol,
 };
 use k8s_openapi::api::discovery::v1 as api;
 use std::{net::IpAddr, sync::Arc};

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{files::is_manifest, way::way};
+use super::{file::is_manifest, way::way};
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

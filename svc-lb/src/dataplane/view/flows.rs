@@ -9,9 +9,8 @@ use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 use svc_lb_common::{
     address::{Address, Tuple},
-    connection::State,
+    connection::{Phase, State},
     flow::{self, FlowKey, Hook, SCTP, TCP, UDP},
-    timeout::Phase,
 };
 
 /// One direction of a tracked connection: an entry of a flow table.

@@ -1,10 +1,7 @@
 //! Small manifests in, findings out.
 
 use super::Parsed;
-use crate::source::{
-    document::{Digest, split},
-    read_text,
-};
+use crate::source::{digest::Digest, document::split, read_text};
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
